@@ -1,0 +1,413 @@
+"""A small world around the unchanged core: it plays the loop, answers probes and obeys remedies.
+
+The world knows the truth (``World`` fields); the core sees only what probes would report. Time is
+virtual, so hours pass in milliseconds. Each applied remedy is checked against the invariants that can
+be seen from outside (``World.broken`` lists violations).
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass, field, replace
+
+from watchdogd.core.commands import Apply, Command, Dial, Fact, Probe, Publish, Wake
+from watchdogd.core.events import (
+    DialFailed,
+    Event,
+    LinkLost,
+    LinkSilent,
+    LinkUp,
+    Observed,
+    PortBound,
+    RemedyFinished,
+    Resumed,
+    Started,
+    Woke,
+)
+from watchdogd.core.machine import first, step
+from watchdogd.core.model import (
+    ContainerSight,
+    Env,
+    HostSight,
+    Observation,
+    Policy,
+    ProcessCpu,
+    SessionSight,
+    Sight,
+    TargetState,
+)
+from watchdogd.core.words import (
+    HARM,
+    Cause,
+    ContainerStatus,
+    Harm,
+    Kind,
+    Layer,
+    Outcome,
+    ProbeName,
+    Remedy,
+    Result,
+    State,
+    Vantage,
+)
+
+SERVER_PROBES = (
+    ProbeName.CONTAINER,
+    ProbeName.SESSION,
+    ProbeName.HOST,
+    ProbeName.RUNTIME_SERVER,
+)
+LAYERS = {
+    ProbeName.AGENT: Layer.AGENT,
+    ProbeName.NETWORK: Layer.NETWORK,
+    ProbeName.SSH: Layer.SSH,
+    ProbeName.HOST: Layer.HOST,
+    ProbeName.CONTAINER: Layer.CONTAINER,
+    ProbeName.SESSION: Layer.CONTAINER,
+    ProbeName.FORWARD: Layer.FORWARD,
+    ProbeName.RUNTIME_TUNNEL: Layer.RUNTIME,
+    ProbeName.RUNTIME_SERVER: Layer.RUNTIME,
+}
+
+
+@dataclass
+class World:
+    """The truth, the clocks, and the loop."""
+
+    policy: Policy = field(default_factory=Policy)
+    network: bool = True
+    dial: Cause | None = None
+    """Why a dial fails now; None = it succeeds."""
+    dial_permanent: bool = False
+    container: Cause | None = None
+    """What is wrong with the container; None = running."""
+    runtime: Cause | None = None
+    """What a request gets: None = the right answer."""
+    runtime_seen_on_server: bool = True
+    """False: only the tunnel shows the runtime's fault (a lying or broken way)."""
+    view: bool = True
+    working: bool = False
+    """A process other than the runtime server computes."""
+    processes_readable: bool = True
+    server_readable: bool = True
+    stopped_by_person: bool | None = False
+    own_policy: bool = False
+    image_present: bool = True
+    remedies_work: bool = True
+    remedy_result: Result = Result.DONE
+    life: int = 1
+    """Counts starts of the container: its generation."""
+    # --- clocks and the loop
+    now: float = 1000.0
+    slept: float = 0.0
+    chance: float = 0.5
+    state: TargetState = field(init=False)
+    link: int | None = None
+    silent: bool = False
+    queue: list[tuple[float, int, Event]] = field(default_factory=list)
+    serial: int = 0
+    cpu: float = 0.0
+    wake_at: float | None = None
+    applied: list[Remedy] = field(default_factory=list)
+    applied_at: list[float] = field(default_factory=list)
+    facts: list[Fact] = field(default_factory=list)
+    dials: list[float] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.state = first(self.env())
+
+    def env(self) -> Env:
+        return Env(
+            run=self.now,
+            boot=self.now + self.slept,
+            wall=1.7e9 + self.now + self.slept,
+            boot_id="laptop-boot",
+            chance=self.chance,
+        )
+
+    # ------------------------------------------------------------ the loop
+
+    def post(self, event: Event, after: float = 0.0) -> None:
+        self.serial += 1
+        heapq.heappush(self.queue, (self.now + after, self.serial, event))
+
+    def start(self, **started: object) -> World:
+        self.post(Started(**started))  # type: ignore[arg-type]
+        return self
+
+    def play(self, seconds: float) -> World:
+        """Let that much awake time pass."""
+        end = self.now + seconds
+        while True:
+            due = self.queue[0][0] if self.queue else end + 1
+            wake = self.wake_at if self.wake_at is not None else end + 1
+            at = min(due, wake)
+            if at > end:
+                break
+            self.now = max(self.now, at)
+            if due <= wake:
+                self.take(heapq.heappop(self.queue)[2])
+            else:
+                self.wake_at = None
+                self.take(Woke())
+        self.now = end
+        return self
+
+    def play_until(self, state: State, most: float = 3600.0) -> World:
+        """Let time pass until the public state is ``state``."""
+        end = self.now + most
+        while self.state.shown is not state and self.now < end:
+            self.play(0.5)
+        assert self.state.shown is state, (self.state.shown, self.state.verdict)
+        return self
+
+    def sleep(self, seconds: float) -> World:
+        """The laptop sleeps; its link is dead afterwards."""
+        self.slept += seconds
+        self.take(Resumed(slept=seconds))
+        return self
+
+    def take(self, event: Event) -> None:
+        self.state, commands = step(self.state, event, self.policy, self.env())
+        for command in commands:
+            self.obey(command)
+        self.check()
+
+    def obey(self, command: Command) -> None:
+        match command:
+            case Probe():
+                self.post(self.measure(command), after=0.2 if self.quick() else self.policy.timeout)
+            case Apply():
+                self.apply(command)
+            case Dial():
+                self.dials.append(self.now)
+                self.answer_dial(command.number)
+            case Wake():
+                self.wake_at = command.at
+            case Publish():
+                self.facts.append(command.fact)
+            case _:
+                if type(command).__name__ == "Bind":
+                    self.post(PortBound())
+
+    def quick(self) -> bool:
+        return self.runtime is not Cause.RUNTIME_HUNG
+
+    # ------------------------------------------------------------ the link
+
+    def answer_dial(self, number: int) -> None:
+        if self.dial is None and self.network:
+            self.link, self.silent = number, False
+            self.post(LinkUp(number=number), after=0.05)
+        else:
+            cause = self.dial or Cause.OFFLINE
+            self.post(
+                DialFailed(
+                    number=number,
+                    cause=cause,
+                    permanent=self.dial_permanent,
+                    reached=cause in (Cause.SSHD_REJECTS, Cause.AUTH, Cause.HOST_KEY),
+                ),
+                after=0.05,
+            )
+
+    def kill_link(self) -> World:
+        if self.link is not None:
+            number, self.link = self.link, None
+            self.take(LinkLost(number=number))
+        return self
+
+    def freeze_link(self) -> World:
+        if self.link is not None:
+            self.silent = True
+            self.take(LinkSilent(number=self.link))
+        return self
+
+    # ------------------------------------------------------------ remedies
+
+    def apply(self, command: Apply) -> None:
+        remedy = command.intent.remedy
+        self.applied.append(remedy)
+        self.applied_at.append(self.now)
+        self.check_apply(command)
+        result = self.remedy_result
+        if self.remedies_work and result is Result.DONE:
+            self.effect(remedy)
+        if remedy is Remedy.RECONNECT:
+            result = Result.DONE if self.link is not None else Result.FAILED
+        self.post(RemedyFinished(key=command.intent.key, result=result), after=1.0)
+
+    def effect(self, remedy: Remedy) -> None:
+        match remedy:
+            case Remedy.RECONNECT | Remedy.REOPEN_FORWARD:
+                if self.dial is None:
+                    self.link = self.state.dialing.last_number + 1
+                    self.silent = False
+                    self.post(LinkUp(number=self.link), after=0.5)
+                else:
+                    self.answer_dial(self.state.dialing.last_number + 1)
+                if not self.runtime_seen_on_server:
+                    self.runtime, self.runtime_seen_on_server = None, True
+            case Remedy.OPEN_SESSION:
+                self.view = True
+            case Remedy.REFRESH_TOKEN:
+                self.runtime = None
+            case _:
+                self.container, self.runtime = None, None
+                self.life += 1
+
+    def check_apply(self, command: Apply) -> None:
+        """The invariants that hold at each ``Apply``, seen from outside the core."""
+        remedy, state = command.intent.remedy, self.state
+        harm = HARM[remedy]
+        if harm is not Harm.HARMLESS and not command.intent.charged:
+            self.broken.append(f"I6: {remedy} without a charge")
+        if self.policy.mode.value == "observe" and harm is not Harm.HARMLESS:
+            self.broken.append(f"I12: {remedy} in observe")
+        if harm is Harm.DESTRUCTIVE:
+            if not self.runtime_seen_on_server or self.runtime is None or self.link is None:
+                self.broken.append(f"I1: {remedy} without the fault on the server")
+            if self.working:
+                self.broken.append(f"I4: {remedy} while work goes on")
+            if not self.processes_readable or not self.server_readable:
+                self.broken.append(f"I5: {remedy} without sight")
+            recent = [
+                at
+                for one, at in zip(self.applied, self.applied_at, strict=True)
+                if HARM[one] is Harm.DESTRUCTIVE and self.now - at < 6 * 3600
+            ]
+            if len(recent) > self.policy.destructive_per_6h:
+                self.broken.append(f"I9: {remedy} beyond the budget")
+        if harm is Harm.RESTORING:
+            if self.container is None or not self.server_readable:
+                self.broken.append(f"I2: {remedy} of what runs or cannot be seen")
+            if state.streak.fails < 2:
+                self.broken.append(f"I2: {remedy} on one reading")
+
+    def check(self) -> None:
+        """The invariants that hold after each step."""
+        state = self.state
+        booked = sum(state.account.seconds.values())
+        elapsed = self.now + self.slept - 1000.0
+        if abs(booked - elapsed) > 0.001:
+            self.broken.append(f"I18: booked {booked}, elapsed {elapsed}")
+        acting = state.phase.value in ("acting", "verifying")
+        if acting != (state.intent is not None):
+            self.broken.append(f"I16: phase {state.phase} with intent {state.intent}")
+        pending = self.wake_at is not None or state.round_open or acting
+        if not pending:
+            self.broken.append("I16: nothing pending")
+
+    # ------------------------------------------------------------ probes
+
+    def measure(self, command: Probe) -> Observed:
+        """What honest probes would report of the truth."""
+        started = self.now
+        seen: list[Observation] = [self.one(ProbeName.AGENT, None)]
+        seen.append(self.one(ProbeName.NETWORK, None if self.network else Cause.OFFLINE))
+        linked = self.link is not None and not self.silent
+        lost = self.dial or Cause.LINK_LOST
+        dialing = self.state.dialing.dialing is not None and not self.state.dialing.ever_up
+        seen.append(self.one(ProbeName.SSH, None if linked else lost, unknown=dialing))
+        seen.append(self.one(ProbeName.FORWARD, None))
+        broken = self.runtime or (self.container and Cause.RUNTIME_REFUSED)
+        passes = linked and self.network
+        seen.append(self.one(ProbeName.RUNTIME_TUNNEL, broken, Vantage.TUNNEL, unknown=not passes))
+        if not command.deep:
+            return Observed(round=command.round, started=started, observations=tuple(seen))
+        blind = not passes or not self.server_readable
+        causes = self.server_causes(broken)
+        for probe in SERVER_PROBES:
+            if self.policy.kind is Kind.SESSION and probe is ProbeName.CONTAINER:
+                continue
+            seen.append(self.one(probe, causes[probe], Vantage.SERVER, unknown=blind))
+        sight = Sight() if blind else self.sight()
+        return Observed(round=command.round, started=started, observations=tuple(seen), sight=sight)
+
+    def server_causes(self, broken: Cause | None) -> dict[ProbeName, Cause | None]:
+        session = None if self.view else Cause.SESSION_MISSING
+        if self.policy.kind is Kind.SESSION and self.container:
+            session = Cause.SESSION_MISSING
+        return {
+            ProbeName.CONTAINER: self.container,
+            ProbeName.SESSION: session,
+            ProbeName.HOST: None,
+            ProbeName.RUNTIME_SERVER: broken if self.runtime_seen_on_server else None,
+        }
+
+    def one(
+        self,
+        probe: ProbeName,
+        cause: Cause | None,
+        vantage: Vantage = Vantage.LAPTOP,
+        *,
+        unknown: bool = False,
+    ) -> Observation:
+        outcome = Outcome.UNKNOWN if unknown else Outcome.FAIL if cause else Outcome.OK
+        return Observation(
+            probe=probe,
+            layer=LAYERS[probe],
+            vantage=vantage,
+            outcome=outcome,
+            cause=cause if outcome is Outcome.FAIL else None,
+            started=self.now,
+            ended=self.now,
+        )
+
+    def sight(self) -> Sight:
+        if self.working:
+            self.cpu += 5.0
+        processes = (ProcessCpu(pid=42, started=7, cpu_seconds=self.cpu),)
+        host = HostSight(
+            read_at=self.now,
+            boot_id="server-boot",
+            uptime_seconds=1e6,
+            load_per_core=0.5,
+            disk_free_bytes=10**12,
+            inodes_free_ratio=0.9,
+            processes=processes if self.processes_readable else None,
+        )
+        session = SessionSight(
+            read_at=self.now,
+            exists=self.view,
+            generation=f"9:{self.life}" if self.policy.kind is Kind.SESSION else "9:1",
+            command_running=self.container is None,
+        )
+        if self.policy.kind is Kind.SESSION:
+            return Sight(host=host, session=session)
+        return Sight(host=host, session=session, container=self.container_sight())
+
+    def container_sight(self) -> ContainerSight:
+        if self.container is Cause.CONTAINER_MISSING:
+            return ContainerSight(
+                read_at=self.now, image_present=self.image_present, volumes_present=True
+            )
+        exited = self.container in (Cause.CONTAINER_EXITED, Cause.CONTAINER_OOM)
+        return ContainerSight(
+            read_at=self.now,
+            id="c" * 64,
+            name="colab",
+            status=ContainerStatus.EXITED if exited else ContainerStatus.RUNNING,
+            started=f"life-{self.life}",
+            stopped_by_person=self.stopped_by_person if exited else None,
+            own_policy_at_work=self.own_policy,
+            publish_as_configured=True,
+        )
+
+
+def healthy(**truth: object) -> World:
+    """A world whose target has been up for some minutes."""
+    world = World(**truth).start()  # type: ignore[arg-type]
+    world.play(300)
+    assert world.state.shown is State.UP, world.state
+    world.applied.clear()
+    world.applied_at.clear()
+    world.facts.clear()
+    world.dials.clear()
+    return world
+
+
+def session_policy(**fields: object) -> Policy:
+    """A target whose runtime is a command in tmux."""
+    return replace(Policy(kind=Kind.SESSION), **fields)  # type: ignore[arg-type]

@@ -1,0 +1,1 @@
+"""watchdogd keeps an SSH forward and the Jupyter runtime behind it usable, without ever harming a training run."""

@@ -1,0 +1,1 @@
+"""The decision core: pure functions on frozen records. No I/O, no clock, no dice."""

@@ -1,0 +1,352 @@
+"""Cause -> ladder -> the first rung that nothing forbids, and the refusal of each rung passed over.
+
+Proof is asked for in proportion to what a remedy can destroy: harmless ones need little, restoring
+ones two readings of something *not running*, destructive ones every lock below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from watchdogd.core import dialing
+from watchdogd.core.budget import remaining
+from watchdogd.core.model import Env, Policy, Streak, TargetState
+from watchdogd.core.veto import hazard, server_seen, sign_of_life
+from watchdogd.core.words import (
+    HARM,
+    Cause,
+    Harm,
+    Kind,
+    Layer,
+    Mode,
+    Outcome,
+    Refusal,
+    Remedy,
+)
+
+ONCE = frozenset({Cause.AUTH, Cause.HOST_KEY, Cause.SSHD_REJECTS, Cause.PORT_CONFLICT, Cause.BUG})
+"""Explicit answers: one is enough to say so."""
+TWICE = frozenset(
+    {
+        Cause.CONTAINER_ENGINE_DOWN,
+        Cause.CONTAINER_AMBIGUOUS,
+        Cause.CONTAINER_MISSING,
+        Cause.CONTAINER_EXITED,
+        Cause.CONTAINER_OOM,
+        Cause.CONTAINER_PAUSED,
+        Cause.CONTAINER_RESTARTING,
+        Cause.SESSION_MISSING,
+        Cause.DISK_FULL,
+        Cause.GPU_LOST,
+    }
+)
+"""Two readings, ``policy.read_gap`` apart."""
+SHORT_FAILS = 3
+NO_NETWORK = frozenset({Cause.OFFLINE, Cause.CAPTIVE_PORTAL})
+ANSWERED = frozenset({Cause.RUNTIME_REFUSED, Cause.RUNTIME_ERROR})
+"""The server *said* that the runtime is gone; it was not inferred from silence."""
+LONG_FAILS, ANSWERED_FAILS = 20, 10
+FAILED_STARTS = 3
+UNVERIFIED_RESTARTS = 2
+OOM_WINDOW_SECONDS = 3600.0
+OWN_POLICY_INTERVALS = 18
+"""The engine's own restart back-off is at most 60 s: it is waited for 18 suspect intervals (90 s)."""
+
+REDIAL = (Remedy.RECONNECT,)
+LADDERS: dict[Cause, tuple[Remedy, ...]] = {
+    Cause.LINK_LOST: REDIAL,
+    Cause.DNS: REDIAL,
+    Cause.HOST_UNREACHABLE: REDIAL,
+    Cause.SSHD_DOWN: REDIAL,
+    Cause.SSHD_REJECTS: REDIAL,
+    Cause.AUTH: REDIAL,
+    Cause.REMOTE_WEDGED: REDIAL,
+    Cause.FORWARD_STALLED: (Remedy.REOPEN_FORWARD, Remedy.RECONNECT),
+    Cause.RUNTIME_AUTH: (Remedy.REFRESH_TOKEN,),
+}
+BY_KIND: dict[Kind, dict[Cause, tuple[Remedy, ...]]] = {
+    Kind.CONTAINER: {
+        Cause.CONTAINER_MISSING: (Remedy.CREATE_CONTAINER,),
+        Cause.CONTAINER_EXITED: (Remedy.START_CONTAINER,),
+        Cause.CONTAINER_OOM: (Remedy.START_CONTAINER,),
+        Cause.SESSION_MISSING: (Remedy.OPEN_SESSION,),
+        Cause.RUNTIME_REFUSED: (Remedy.RESTART_CONTAINER,),
+        Cause.RUNTIME_ERROR: (Remedy.RESTART_CONTAINER,),
+        Cause.RUNTIME_HUNG: (Remedy.RESTART_CONTAINER,),
+    },
+    Kind.SESSION: {
+        Cause.SESSION_MISSING: (Remedy.START_SESSION,),
+        Cause.RUNTIME_REFUSED: (Remedy.RESTART_SESSION,),
+        Cause.RUNTIME_ERROR: (Remedy.RESTART_SESSION,),
+        Cause.RUNTIME_HUNG: (Remedy.RESTART_SESSION,),
+    },
+    Kind.EXTERNAL: {},
+}
+STARTS = frozenset({Remedy.START_CONTAINER, Remedy.CREATE_CONTAINER, Remedy.START_SESSION})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """The remedy to apply, if any, and why each other rung is not."""
+
+    remedy: Remedy | None
+    refusals: tuple[tuple[Remedy, Refusal, str], ...] = ()
+    """Remedy, reason, and one sentence for people."""
+
+
+def confirmed(streak: Streak, policy: Policy) -> bool:
+    """Has the fault lasted long enough to open an incident?"""
+    if streak.cause is None:
+        return False
+    if streak.cause in ONCE:
+        return streak.fails >= 1
+    if streak.cause in TWICE:
+        return streak.fails >= 2 and streak.last_run - streak.first_run >= policy.read_gap
+    if streak.cause in NO_NETWORK:
+        return streak.fails >= 2
+    return streak.fails >= SHORT_FAILS and streak.observed_seconds >= policy.short_seconds
+
+
+def ladder(state: TargetState, policy: Policy) -> tuple[Remedy, ...]:
+    """The rungs for the present verdict, mildest first."""
+    verdict = state.verdict
+    if verdict.cause is None:
+        return ()
+    rungs = LADDERS.get(verdict.cause, BY_KIND[policy.kind].get(verdict.cause, ()))
+    if verdict.usable:
+        # It works: nothing that could interrupt it is worth the risk.
+        return tuple(one for one in rungs if one is Remedy.OPEN_SESSION)
+    if verdict.layer is Layer.RUNTIME and verdict.served is None:
+        # No sight of the server: the link is all that may be touched.
+        return REDIAL
+    if verdict.cause is Cause.FORWARD_STALLED and _last_remedy(state) is Remedy.REOPEN_FORWARD:
+        return REDIAL
+    return rungs
+
+
+def _last_remedy(state: TargetState) -> Remedy | None:
+    return state.incident.remedies[-1] if state.incident and state.incident.remedies else None
+
+
+def choose(state: TargetState, policy: Policy, env: Env) -> Choice:
+    """Walk the ladder of the present cause; the first rung without a refusal wins."""
+    refusals: list[tuple[Remedy, Refusal, str]] = []
+    for remedy in ladder(state, policy):
+        refusal = CHECKS[HARM[remedy]](remedy, state, policy, env)
+        if refusal is None:
+            return Choice(remedy=remedy, refusals=tuple(refusals))
+        refusals.append((remedy, *refusal))
+    return Choice(remedy=None, refusals=tuple(refusals))
+
+
+Refused = tuple[Refusal, str] | None
+
+
+def _network_down(state: TargetState) -> bool:
+    return (Layer.NETWORK, Outcome.FAIL) in state.verdict.layers
+
+
+def _paused_until(remedy: Remedy, state: TargetState) -> float:
+    return max((at for kind, at in state.not_before if kind is remedy), default=0.0)
+
+
+def _cooldown(remedy: Remedy, state: TargetState, env: Env) -> Refused:
+    wait = _paused_until(remedy, state) - env.run
+    return (Refusal.COOLDOWN, f"tried lately, again in {wait:.0f} s") if wait > 0 else None
+
+
+def _budget(remedy: Remedy, state: TargetState, policy: Policy, env: Env) -> Refused:
+    left = remaining(remedy, state, policy, env)
+    if left is None or left > 0:
+        return None
+    return Refusal.BUDGET, "as often as allowed already; only time gives the budget back"
+
+
+def _observing(state: TargetState, policy: Policy) -> Refused:
+    if policy.mode is Mode.OBSERVE:
+        return Refusal.OBSERVE, "mode is observe"
+    if not state.journal_ok:
+        return Refusal.OBSERVE, "the journal cannot be written: without memory nothing is repaired"
+    return None
+
+
+def _harmless(remedy: Remedy, state: TargetState, policy: Policy, env: Env) -> Refused:
+    own = remedy in (Remedy.RECONNECT, Remedy.REOPEN_FORWARD)
+    if not own and (observing := _observing(state, policy)):
+        return observing
+    if _network_down(state):
+        return Refusal.NO_SIGHT, "this laptop has no network"
+    if remedy is Remedy.RECONNECT:
+        return _redial(state, env)
+    return _cooldown(remedy, state, env) or _budget(remedy, state, policy, env)
+
+
+def _redial(state: TargetState, env: Env) -> Refused:
+    known = state.dialing
+    if known.stopped_by is Cause.HOST_KEY:
+        return Refusal.HALTED, "no dial before known_hosts or the configuration changes"
+    if known.dialing is not None:
+        return Refusal.COOLDOWN, "a dial is on its way"
+    if dialing.wanted(known):
+        wait = known.next_at - env.run
+        return (Refusal.COOLDOWN, f"next dial in {wait:.0f} s") if wait > 0 else None
+    return _cooldown(Remedy.RECONNECT, state, env)
+
+
+def _sight(state: TargetState, policy: Policy, env: Env) -> Refused:
+    if not server_seen(state, policy, env.run):
+        return Refusal.NO_SIGHT, "the server's side was not read in the last 30 s"
+    return None
+
+
+def _grace(state: TargetState, env: Env, until: float) -> Refused:
+    wait = until - env.run
+    return (Refusal.GRACE, f"grace for another {wait:.0f} s") if wait > 0 else None
+
+
+def _person(state: TargetState) -> Refused:
+    container = state.sight.container
+    if container is None or container.id is None:
+        return None
+    if container.stopped_by_person:
+        return Refusal.OPERATOR, "somebody stopped it: start it yourself when it should run again"
+    if container.stopped_by_person is None and not _rebooted_since_armed(state):
+        return Refusal.NO_SIGHT, "the engine no longer tells who stopped it"
+    return None
+
+
+def _rebooted_since_armed(state: TargetState) -> bool:
+    """A reboot explains both the stop and the lost events."""
+    armed, host = state.armed, state.sight.host
+    if armed is None or host is None or armed.boot_id is None or host.boot_id is None:
+        return False
+    return armed.boot_id != host.boot_id
+
+
+def _restoring(remedy: Remedy, state: TargetState, policy: Policy, env: Env) -> Refused:
+    return (
+        _second_oom(state, env)
+        or _observing(state, policy)
+        or _sight(state, policy, env)
+        or _grace(state, env, state.grace_until)
+        or _second_read(state, policy)
+        or _hazard(state, destructive=False)
+        or _person(state)
+        or _failed_starts(remedy, state)
+        or _own_policy(state, policy)
+        or _cooldown(remedy, state, env)
+        or _budget(remedy, state, policy, env)
+    )
+
+
+def _second_read(state: TargetState, policy: Policy) -> Refused:
+    if state.streak.cause in TWICE and confirmed(state.streak, policy):
+        return None
+    return Refusal.GRACE, "one reading that it does not run is not enough"
+
+
+def _second_oom(state: TargetState, env: Env) -> Refused:
+    recent = [at for _, at in state.ooms if env.boot - at < OOM_WINDOW_SECONDS]
+    if state.verdict.cause is Cause.CONTAINER_OOM and len(recent) > 1:
+        return Refusal.HALTED, "killed for memory twice within an hour: give it more, or less to do"
+    return None
+
+
+def _hazard(state: TargetState, *, destructive: bool) -> Refused:
+    why = hazard(state, destructive=destructive)
+    return (Refusal.VETO, why) if why else None
+
+
+def _failed_starts(remedy: Remedy, state: TargetState) -> Refused:
+    container = state.sight.container
+    if state.failed_starts >= FAILED_STARTS:
+        return Refusal.FAILED_START, "three starts in a row failed"
+    if remedy is Remedy.CREATE_CONTAINER and container is not None:
+        if container.image_present is False:
+            return Refusal.FAILED_START, "the image is not on the server"
+        if container.volumes_present is False and state.armed is not None:
+            return Refusal.FAILED_START, "a data volume of the lost container is gone"
+    return None
+
+
+def _own_policy(state: TargetState, policy: Policy) -> Refused:
+    container = state.sight.container
+    patience = OWN_POLICY_INTERVALS * policy.suspect_interval
+    at_work = container is not None and container.own_policy_at_work
+    if at_work and state.streak.observed_seconds < patience:
+        return Refusal.COOLDOWN, "the container engine's own restart policy is at work"
+    return None
+
+
+def _destructive(remedy: Remedy, state: TargetState, policy: Policy, env: Env) -> Refused:
+    return (
+        _halted(remedy, state)
+        or _observing(state, policy)
+        or _confirmed_on_server(state, policy, env)
+        or _grace(state, env, max(state.grace_until, state.destructive_grace_until))
+        or _unarmed(state)
+        or _long(state, policy)
+        or _working(state, policy, env)
+        or _hazard(state, destructive=True)
+        or _cooldown(remedy, state, env)
+        or _budget(remedy, state, policy, env)
+    )
+
+
+def _halted(remedy: Remedy, state: TargetState) -> Refused:
+    if state.restarts_unverified >= UNVERIFIED_RESTARTS:
+        return Refusal.HALTED, "two restarts in a row did not bring health"
+    failed = state.incident.failed.count(remedy) if state.incident else 0
+    if failed >= UNVERIFIED_RESTARTS:
+        return Refusal.HALTED, "failed twice in this incident"
+    return None
+
+
+def _confirmed_on_server(state: TargetState, policy: Policy, env: Env) -> Refused:
+    """A silent tunnel alone never gets past this: the server itself must show the fault."""
+    if state.verdict.served is not False:
+        return Refusal.NO_SIGHT, "the fault is not confirmed from the server's side"
+    if not server_seen(state, policy, env.run):
+        return Refusal.NO_SIGHT, "the server's side was not read in the last 30 s"
+    below = dict(state.verdict.layers)
+    for layer in (Layer.NETWORK, Layer.SSH, Layer.HOST, Layer.CONTAINER):
+        if below.get(layer) is not Outcome.OK:
+            return Refusal.NO_SIGHT, f"the layer {layer.name.lower()} is not known to be sound"
+    return None
+
+
+def _unarmed(state: TargetState) -> Refused:
+    known = state.armed
+    if known is None or known.differs(state.generation):
+        return Refusal.UNARMED, "this agent never saw this runtime healthy"
+    return None
+
+
+def _long(state: TargetState, policy: Policy) -> Refused:
+    streak = state.streak
+    answered = streak.cause in ANSWERED
+    fails = ANSWERED_FAILS if answered else LONG_FAILS
+    seconds = policy.answered_seconds if answered else policy.hung_after
+    if streak.fails >= fails and streak.observed_seconds >= seconds:
+        return None
+    return Refusal.GRACE, (
+        f"seen failing {streak.fails} of {fails} times "
+        f"and {streak.observed_seconds:.0f} of {seconds:.0f} s"
+    )
+
+
+def _working(state: TargetState, policy: Policy, env: Env) -> Refused:
+    working = sign_of_life(state, policy, env.run)
+    if working is None:
+        return Refusal.NO_SIGHT, "whether work goes on in the runtime could not be read"
+    if working:
+        return Refusal.VETO, "a process of the runtime other than its server uses CPU"
+    return None
+
+
+CHECKS: dict[Harm, Callable[[Remedy, TargetState, Policy, Env], Refused]] = {
+    Harm.HARMLESS: _harmless,
+    Harm.RESTORING: _restoring,
+    Harm.DESTRUCTIVE: _destructive,
+}

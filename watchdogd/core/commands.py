@@ -1,0 +1,168 @@
+"""All that the core can wish for, and the facts that it publishes. Imperative: somebody else does it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from watchdogd.core.model import Incident, Intent
+from watchdogd.core.words import Cause, Refusal, Remedy, Result, State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """Measure one round; answered by exactly one ``Observed`` with the same number."""
+
+    round: int
+    deep: bool
+    """Also look from the server: container, session, host, runtime_server."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Apply:
+    """Run one remedy; answered by exactly one ``RemedyFinished``.
+
+    If ``intent.charged``, its commit in the journal comes first: no commit, no act.
+    """
+
+    intent: Intent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dial:
+    """Make a link with this number, beside the present one if there is one."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloseLink:
+    """Close the link with this number once no client uses it, at the latest after ``drain_seconds``."""
+
+    number: int
+    drain_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bind:
+    """Bind the forward's local port."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetAnswer:
+    """What clients are told while no link is up."""
+
+    cause: Cause | None
+    retry_after: float
+    """Seconds until the next attempt."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wake:
+    """Send ``Woke`` at ``at`` (``run`` clock). The newest replaces the older."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateChanged:
+    """Fact: the public state or the cause is another one."""
+
+    old: State
+    new: State
+    cause: Cause | None
+    detail: str = ""
+    mend: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentOpened:
+    """Fact."""
+
+    incident: Incident
+    detection_seconds: float
+    detail: str = ""
+    mend: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentRerooted:
+    """Fact: the cause of the open incident is another layer's; the id stays."""
+
+    incident: Incident
+    old: Cause
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentClosed:
+    """Fact: stable health again."""
+
+    incident: Incident
+    duration_seconds: float
+    """From the first failing round to usable again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemedyIntended:
+    """Fact: the remedy is about to run."""
+
+    intent: Intent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemedyEnded:
+    """Fact."""
+
+    intent: Intent
+    result: Result
+    seconds: float
+    detail: str = ""
+    mend: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemedyVerified:
+    """Fact: health after the remedy was proved, or was not in time."""
+
+    intent: Intent
+    healthy: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemedyRefused:
+    """Fact: the rung was passed over. Told again at least every 60 s while it lasts."""
+
+    remedy: Remedy
+    reason: Refusal
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconnected:
+    """Fact: a new link after a loss."""
+
+    cause: Cause
+    seconds: float
+    """From the loss to forwarding again."""
+
+
+Fact = (
+    StateChanged
+    | IncidentOpened
+    | IncidentRerooted
+    | IncidentClosed
+    | RemedyIntended
+    | RemedyEnded
+    | RemedyVerified
+    | RemedyRefused
+    | Reconnected
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publish:
+    """Tell the sinks."""
+
+    fact: Fact
+
+
+Command = Probe | Apply | Dial | CloseLink | Bind | SetAnswer | Wake | Publish

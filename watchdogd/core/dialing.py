@@ -1,0 +1,157 @@
+"""When to dial: what each link event means for the next dial. Pure, like everything here.
+
+Never gives up on what can pass by itself, never hammers on what only a person can mend, and keeps
+below what sshd punishes (``PerSourcePenalties``, ``MaxStartups``, fail2ban).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from watchdogd.core.backoff import delay, doubling
+from watchdogd.core.events import DialFailed, LinkLost, LinkSilent, LinkSpeaking, LinkUp
+from watchdogd.core.model import Dialing, Env
+from watchdogd.core.words import Cause
+
+NEVER = float("inf")
+BASE_SECONDS = 1.0
+CAP_SECONDS = 60.0
+STEADY_LINK_SECONDS = 10.0
+"""A link that lived so long and is lost is replaced at once; a shorter one counts as a failure."""
+FORGET_SECONDS = 600.0
+"""A link that lived so long resets the back-off; dials are counted over as long."""
+OFFLINE_LOOK_SECONDS = 5.0
+LOCAL_LOOK_SECONDS = 60.0
+"""A missing key or a locked agent is looked at again; no packet leaves the laptop."""
+UNAUTHENTICATED_SECONDS = 15.0
+"""After a dial that reached sshd and was not let in (sshd >= 9.8 enforces from 15 s)."""
+AUTH_DIALS, AUTH_GAP_SECONDS, AUTH_REST_SECONDS = 3, 30.0, 900.0
+REJECT_SECONDS, REJECT_CAP_SECONDS = 60.0, 900.0
+CROWDED_DIALS, CROWDED_SECONDS = 10, 60.0
+
+
+def link_up(dialing: Dialing, event: LinkUp, env: Env) -> Dialing:
+    """A new link serves; the one it replaces is the caller's to close."""
+    return replace(
+        dialing,
+        up=event.number,
+        silent=False,
+        up_since=env.run,
+        dialing=None,
+        last_number=max(dialing.last_number, event.number),
+        next_at=env.run,
+        lost_at=None,
+        lost_cause=None,
+        ever_up=True,
+        stopped_by=None,
+        failure=None,
+        failure_detail="",
+        failure_mend="",
+    )
+
+
+def link_silent(dialing: Dialing, event: LinkSilent, env: Env) -> Dialing:
+    """Nothing comes over the present link: a second one may be dialled beside it, nothing is cut."""
+    if event.number != dialing.up or dialing.silent:
+        return dialing
+    silent = replace(dialing, silent=True, lost_at=env.run, lost_cause=Cause.LINK_LOST)
+    return _after_loss(silent, env)
+
+
+def link_speaking(dialing: Dialing, event: LinkSpeaking) -> Dialing:
+    """The silent link speaks again before another took its place: it stays."""
+    if event.number != dialing.up or not dialing.silent:
+        return dialing
+    return replace(dialing, silent=False, lost_at=None, lost_cause=None)
+
+
+def link_lost(dialing: Dialing, event: LinkLost, env: Env) -> Dialing:
+    """The present link ended. News of an older link changes nothing."""
+    if event.number != dialing.up:
+        return dialing
+    was_silent = dialing.silent
+    gone = replace(
+        dialing,
+        up=None,
+        silent=False,
+        lost_at=env.run if dialing.lost_at is None else dialing.lost_at,
+        lost_cause=Cause.LINK_LOST,
+        failure_detail=event.detail,
+    )
+    return gone if was_silent else _after_loss(gone, env)
+
+
+def _after_loss(dialing: Dialing, env: Env) -> Dialing:
+    lived = env.run - dialing.up_since
+    if lived >= FORGET_SECONDS:
+        return replace(dialing, attempt=0, next_at=env.run)
+    if lived >= STEADY_LINK_SECONDS:
+        return replace(dialing, next_at=env.run)
+    wait = delay(dialing.attempt, base=BASE_SECONDS, cap=CAP_SECONDS, chance=env.chance)
+    return replace(dialing, attempt=dialing.attempt + 1, next_at=env.run + wait)
+
+
+def dial_failed(dialing: Dialing, event: DialFailed, env: Env) -> Dialing:
+    """A dial ended without a link: when, if ever, is the next one."""
+    charged = tuple(at for at in dialing.charged if env.run - at < FORGET_SECONDS)
+    if event.reached:
+        charged = (*charged, env.run)
+    ended = replace(
+        dialing,
+        dialing=None,
+        last_number=max(dialing.last_number, event.number),
+        charged=charged,
+        failure=event.cause,
+        failure_detail=event.detail,
+        failure_mend=event.mend,
+        stopped_by=event.cause if event.permanent else None,
+        lost_cause=dialing.lost_cause if dialing.lost_at is not None else event.cause,
+    )
+    if event.cause is Cause.OFFLINE:
+        return replace(ended, next_at=env.run + OFFLINE_LOOK_SECONDS)
+    return replace(ended, attempt=dialing.attempt + 1, next_at=env.run + _pause(ended, event, env))
+
+
+def _pause(dialing: Dialing, event: DialFailed, env: Env) -> float:
+    """Seconds until the next dial after this failure."""
+    if event.cause is Cause.HOST_KEY:
+        return NEVER
+    if event.cause is Cause.AUTH:
+        if not event.reached:
+            return LOCAL_LOOK_SECONDS
+        few = dialing.attempt + 1 < AUTH_DIALS
+        return AUTH_GAP_SECONDS if few else AUTH_REST_SECONDS
+    if event.cause is Cause.SSHD_REJECTS:
+        again = len(dialing.charged) - 1
+        if again <= 0:
+            return UNAUTHENTICATED_SECONDS
+        return doubling(again - 1, base=REJECT_SECONDS, cap=REJECT_CAP_SECONDS)
+    wait = delay(dialing.attempt, base=BASE_SECONDS, cap=CAP_SECONDS, chance=env.chance)
+    if event.reached:
+        crowded = len(dialing.charged) > CROWDED_DIALS
+        wait = max(wait, CROWDED_SECONDS if crowded else UNAUTHENTICATED_SECONDS)
+    return wait
+
+
+def freed(dialing: Dialing, env: Env) -> Dialing:
+    """What stopped the dials may be mended (known_hosts or a key changed): try once, now."""
+    if dialing.stopped_by is None:
+        return dialing
+    return replace(dialing, stopped_by=None, next_at=env.run)
+
+
+def reset(dialing: Dialing, env: Env) -> Dialing:
+    """After a wake or a network change old failures say nothing; a permanent stop stays."""
+    if dialing.stopped_by is not None:
+        return dialing
+    return replace(dialing, attempt=0, next_at=env.run)
+
+
+def wanted(dialing: Dialing) -> bool:
+    """Is a link missing, and no dial on its way?"""
+    return (dialing.up is None or dialing.silent) and dialing.dialing is None
+
+
+def due(dialing: Dialing, env: Env) -> bool:
+    """May a dial start now?"""
+    return wanted(dialing) and dialing.next_at <= env.run

@@ -1,0 +1,141 @@
+"""All that can happen to a target. Past tense: each of these is a fact that somebody saw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from watchdogd.core.model import Charge, Observation, Sight
+from watchdogd.core.words import Cause, Refusal, Result
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """The agent started and has read its journal."""
+
+    charges: tuple[Charge, ...] = ()
+    journal_ok: bool = True
+    """False: the journal is missing, corrupt or unwritable; the agent then only observes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """One round of probes ended, at its deadline at the latest."""
+
+    round: int
+    """As given in the ``Probe`` command that it answers."""
+    started: float
+    """``run`` clock."""
+    observations: tuple[Observation, ...]
+    """What did not answer in time is in here as UNKNOWN."""
+    sight: Sight = field(default_factory=Sight)
+    stalled: bool = False
+    """The round straddled a sleep or a stall of the agent: void."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemedyFinished:
+    """The answer to an ``Apply``: exactly one each."""
+
+    key: str
+    result: Result
+    reason: Refusal | None = None
+    """Set with ``Result.NOTHING``: why the last look forbade the act."""
+    detail: str = ""
+    mend: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Woke:
+    """A timer that ``Wake`` asked for is due."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resumed:
+    """The laptop slept, or the agent stood still, and runs again."""
+
+    slept: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockStepped:
+    """The wall clock was set."""
+
+    by: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkUp:
+    """A dial succeeded; its link is ready for use."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkSilent:
+    """Nothing at all came over the link for two keepalives. It cuts nothing."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkSpeaking:
+    """A silent link speaks again."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkLost:
+    """The link ended."""
+
+    number: int
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DialFailed:
+    """A dial ended without a link."""
+
+    number: int
+    cause: Cause
+    permanent: bool
+    reached: bool
+    """sshd was reached, so the dial counts against its penalties."""
+    detail: str = ""
+    mend: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortBound:
+    """The forward's local port is ours."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BindFailed:
+    """The forward's local port is held by somebody else."""
+
+    holder: str
+    """Program and pid where the system tells, else "another process"."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilesChanged:
+    """known_hosts or a key file changed: what was refused may be allowed now."""
+
+
+Event = (
+    Started
+    | Observed
+    | RemedyFinished
+    | Woke
+    | Resumed
+    | ClockStepped
+    | LinkUp
+    | LinkSilent
+    | LinkSpeaking
+    | LinkLost
+    | DialFailed
+    | PortBound
+    | BindFailed
+    | FilesChanged
+)

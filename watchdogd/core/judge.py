@@ -1,0 +1,137 @@
+"""Observations -> verdict: the lowest failing layer, one cause, and what may be said above it.
+
+Two vantage points decide: T, a request through the tunnel, and R, the same request executed on the
+server. A fault in a lower layer explains what fails above it, so that is *unknown*, never *failed*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from watchdogd.core.model import Observation, Verdict
+from watchdogd.core.words import Cause, Kind, Layer, Outcome, ProbeName
+
+BELOW_RUNTIME = (Layer.NETWORK, Layer.SSH, Layer.HOST, Layer.CONTAINER, Layer.FORWARD)
+WAY = (Layer.NETWORK, Layer.SSH, Layer.FORWARD)
+"""The layers between the client and the server: nothing passes while one of them fails."""
+
+
+def judge(seen: Sequence[Observation], kind: Kind) -> Verdict:
+    """One round's observations -> what they mean. ``judge((), kind)`` is UNKNOWN, never up."""
+    agent = _first(seen, Layer.AGENT)
+    if agent is not None:
+        return Verdict(void=True, cause=agent.cause, detail=agent.detail, mend=agent.mend)
+    through = _of(seen, ProbeName.RUNTIME_TUNNEL)
+    on_server = _of(seen, ProbeName.RUNTIME_SERVER)
+    root, layer, cause = _root(seen, kind, through, on_server)
+    usable = _usable(through, layer)
+    outcome = Outcome.FAIL if cause else Outcome.OK if usable else Outcome.UNKNOWN
+    return Verdict(
+        outcome=outcome,
+        cause=cause,
+        layer=layer,
+        usable=usable,
+        served=_answer(on_server),
+        layers=_propagated(seen, kind, layer, usable=bool(usable)),
+        detail=root.detail if root else "",
+        mend=root.mend if root else "",
+    )
+
+
+def _root(
+    seen: Sequence[Observation],
+    kind: Kind,
+    through: Observation | None,
+    on_server: Observation | None,
+) -> tuple[Observation | None, Layer | None, Cause | None]:
+    """The lowest fault that counts, with the layer it belongs to and its cause."""
+    passes, served = _answer(through), _answer(on_server)
+    layers: tuple[Layer, ...] = BELOW_RUNTIME
+    if passes:
+        # A request went all the way: what fails on the way is a mistake of the probe.
+        layers = (Layer.HOST, Layer.CONTAINER)
+    elif passes is False and served:
+        # The runtime works on the server: whatever else is odd there does not explain the silence.
+        layers = WAY
+    for layer in layers:
+        lower = _first(seen, layer, without_view=kind is Kind.CONTAINER)
+        if lower is not None:
+            return lower, layer, lower.cause
+    if passes is False and through is not None:
+        return _runtime_root(through, on_server, served=served)
+    if passes and kind is Kind.CONTAINER:
+        view = _of(seen, ProbeName.SESSION)
+        if view is not None and view.outcome is Outcome.FAIL:
+            return view, Layer.CONTAINER, view.cause
+    return None, None, None
+
+
+def _runtime_root(
+    through: Observation, on_server: Observation | None, *, served: bool | None
+) -> tuple[Observation, Layer, Cause | None]:
+    """T failed and nothing below explains it: R decides whose fault it is."""
+    if served is False and on_server is not None:
+        return on_server, Layer.RUNTIME, on_server.cause
+    if through.cause in (Cause.FORWARD_DENIED, Cause.WRONG_SERVER):
+        return through, Layer.FORWARD, through.cause
+    if served:
+        return through, Layer.FORWARD, Cause.FORWARD_STALLED
+    return through, Layer.RUNTIME, through.cause
+
+
+def _usable(through: Observation | None, root: Layer | None) -> bool | None:
+    """Measured through the forward; without a measurement, a broken way is an answer too."""
+    passes = _answer(through)
+    if passes is None and root in WAY:
+        return False
+    return passes
+
+
+def _answer(observation: Observation | None) -> bool | None:
+    if observation is None or observation.outcome is Outcome.UNKNOWN:
+        return None
+    return observation.outcome is Outcome.OK
+
+
+def _of(seen: Sequence[Observation], probe: ProbeName) -> Observation | None:
+    return next((one for one in seen if one.probe is probe), None)
+
+
+def _first(
+    seen: Sequence[Observation], layer: Layer, *, without_view: bool = False
+) -> Observation | None:
+    """The first FAIL of a layer; a missing *view* of a container explains nothing above it."""
+    return next(
+        (
+            one
+            for one in seen
+            if one.layer is layer
+            and one.outcome is Outcome.FAIL
+            and not (without_view and one.probe is ProbeName.SESSION)
+        ),
+        None,
+    )
+
+
+def _propagated(
+    seen: Sequence[Observation], kind: Kind, root: Layer | None, *, usable: bool
+) -> tuple[tuple[Layer, Outcome], ...]:
+    """Each layer's outcome as shown: a FAIL other than the root's layer becomes UNKNOWN."""
+    table: list[tuple[Layer, Outcome]] = []
+    for layer in Layer:
+        outcomes = [
+            one.outcome
+            for one in seen
+            if one.layer is layer
+            and not (kind is Kind.CONTAINER and one.probe is ProbeName.SESSION)
+        ]
+        if layer is root:
+            shown = Outcome.FAIL
+        elif layer is Layer.RUNTIME and usable:
+            shown = Outcome.OK
+        elif Outcome.FAIL in outcomes or not outcomes or Outcome.UNKNOWN in outcomes:
+            shown = Outcome.UNKNOWN
+        else:
+            shown = Outcome.OK
+        table.append((layer, shown))
+    return tuple(table)

@@ -1,0 +1,250 @@
+"""``step``: one event -> a new state and what is wished for. The only writer of the phase.
+
+Total and deterministic: each event is legal in each phase, nothing is raised, and the same log gives
+the same decisions. The public state is derived from phase and verdict at the end of each turn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import assert_never
+
+from watchdogd.core import dialing, remedying, rounds
+from watchdogd.core.account import booked
+from watchdogd.core.budget import kept
+from watchdogd.core.commands import (
+    Bind,
+    CloseLink,
+    Command,
+    Dial,
+    Probe,
+    Reconnected,
+    SetAnswer,
+    StateChanged,
+    Wake,
+)
+from watchdogd.core.events import (
+    BindFailed,
+    ClockStepped,
+    DialFailed,
+    Event,
+    FilesChanged,
+    LinkLost,
+    LinkSilent,
+    LinkSpeaking,
+    LinkUp,
+    Observed,
+    PortBound,
+    RemedyFinished,
+    Resumed,
+    Started,
+    Woke,
+)
+from watchdogd.core.model import Account, Env, Policy, TargetState
+from watchdogd.core.turn import Turn
+from watchdogd.core.words import Cause, Phase, State
+
+DRAIN_SECONDS = 60.0
+"""A replaced link is closed once nobody uses it, at the latest after so long."""
+REPUBLISH_SECONDS = 60.0
+"""A refusal that lasts is told again so often (the alert on it looks at increases)."""
+ACTING = (Phase.ACTING, Phase.VERIFYING)
+
+
+def first(env: Env) -> TargetState:
+    """The state of a target before its first event."""
+    return TargetState(
+        phase_since=env.run,
+        shown_since_boot=env.boot,
+        account=Account(booked_until=env.boot),
+        last_up_wall=env.wall,
+    )
+
+
+def step(
+    state: TargetState, event: Event, policy: Policy, env: Env
+) -> tuple[TargetState, tuple[Command, ...]]:
+    """What becomes of a target by one event. See the module's docstring for what is guaranteed."""
+    slept = event.slept if isinstance(event, Resumed) else 0.0
+    account = booked(state.account, state.shown, env.boot, asleep=slept)
+    turn = Turn(replace(state, account=account), policy, env)
+    _take(turn, event)
+    _carry_on(turn)
+    return turn.state, tuple(turn.commands)
+
+
+def _take(turn: Turn, event: Event) -> None:
+    match event:
+        case Started():
+            _started(turn, event)
+        case Observed():
+            rounds.observed(turn, event)
+        case RemedyFinished():
+            remedying.finished(turn, event)
+        case Woke():
+            pass
+        case Resumed():
+            rounds.blinded(turn)
+            turn.change(dialing=dialing.reset(turn.state.dialing, turn.env))
+        case ClockStepped():
+            rounds.blinded(turn)
+        case LinkUp() | LinkSilent() | LinkSpeaking() | LinkLost() | DialFailed():
+            _link(turn, event)
+        case PortBound():
+            turn.change(dialing=replace(turn.state.dialing, port_bound=True, port_holder=""))
+            turn.look_again(0)
+        case BindFailed():
+            known = replace(turn.state.dialing, port_bound=False, port_holder=event.holder)
+            turn.change(dialing=known, bind_at=turn.env.run + turn.policy.suspect_interval)
+            if turn.state.round == 0 or turn.state.verdict.cause is not Cause.PORT_CONFLICT:
+                turn.look_again(0)
+        case FilesChanged():
+            turn.change(dialing=dialing.freed(turn.state.dialing, turn.env))
+        case _:
+            assert_never(event)
+
+
+def _started(turn: Turn, event: Started) -> None:
+    turn.change(charges=kept(event.charges, turn.env), journal_ok=event.journal_ok)
+    rounds.blinded(turn)
+    turn.emit(Bind())
+    turn.change(bind_at=turn.env.run + turn.policy.suspect_interval)
+
+
+def _link(turn: Turn, event: LinkUp | LinkSilent | LinkSpeaking | LinkLost | DialFailed) -> None:
+    before, env = turn.state.dialing, turn.env
+    match event:
+        case LinkUp():
+            known = dialing.link_up(before, event, env)
+            if before.up is not None and before.up != event.number:
+                turn.emit(CloseLink(number=before.up, drain_seconds=DRAIN_SECONDS))
+            if before.ever_up and before.lost_at is not None:
+                cause = before.lost_cause or Cause.LINK_LOST
+                turn.tell(Reconnected(cause=cause, seconds=env.run - before.lost_at))
+        case LinkSilent():
+            known = dialing.link_silent(before, event, env)
+        case LinkSpeaking():
+            known = dialing.link_speaking(before, event)
+        case LinkLost():
+            known = dialing.link_lost(before, event, env)
+        case DialFailed():
+            known = dialing.dial_failed(before, event, env)
+        case _:
+            assert_never(event)
+    turn.change(dialing=known)
+    if known == before:
+        return
+    turn.look_again(0)
+    if before.up is not None and known.up is None:
+        rounds.suspected(turn, Cause.LINK_LOST)
+
+
+def _carry_on(turn: Turn) -> None:
+    """What follows from the new state whatever the event was: deadlines, dials, remedies, rounds."""
+    remedying.expire(turn)
+    _bind(turn)
+    _dial(turn)
+    remedying.decide(turn, republish_after=REPUBLISH_SECONDS)
+    _probe(turn)
+    _show(turn)
+    _answer(turn)
+    _wake(turn)
+
+
+def _bind(turn: Turn) -> None:
+    state = turn.state
+    if not state.dialing.port_bound and 0.0 < state.bind_at <= turn.env.run:
+        turn.emit(Bind())
+        turn.change(bind_at=turn.env.run + turn.policy.suspect_interval)
+
+
+def _dial(turn: Turn) -> None:
+    """Dial when one is due, unless a confirmed cause makes that dial a remedy of its own."""
+    state = turn.state
+    if not dialing.due(state.dialing, turn.env) or remedying.redial_is_remedy(state, turn.policy):
+        return
+    if rounds.no_network(state):
+        return
+    number = state.dialing.last_number + 1
+    turn.change(dialing=replace(state.dialing, dialing=number, last_number=number))
+    turn.emit(Dial(number=number))
+
+
+def _probe(turn: Turn) -> None:
+    state = turn.state
+    if state.round_open or state.next_round_at > turn.env.run:
+        return
+    number = state.round + 1
+    calm = state.phase is Phase.STEADY
+    deep = not calm or state.round % turn.policy.deep_every == 0
+    turn.change(round=number, round_open=True, hurry=False)
+    turn.emit(Probe(round=number, deep=deep))
+
+
+def _show(turn: Turn) -> None:
+    state = turn.state
+    shown, cause = _derived(state), state.verdict.cause
+    if shown is State.UP:
+        turn.change(last_up_wall=turn.env.wall)
+    if shown is state.shown:
+        return
+    turn.change(shown=shown, shown_since_boot=turn.env.boot)
+    turn.tell(
+        StateChanged(
+            old=state.shown,
+            new=shown,
+            cause=cause,
+            detail=state.verdict.detail,
+            mend=state.verdict.mend,
+        )
+    )
+
+
+def _derived(state: TargetState) -> State:
+    """The public state, from the phase and the last verdict."""
+    works = bool(state.verdict.usable)
+    match state.phase:
+        case Phase.BLIND:
+            return State.OFFLINE if rounds.no_network(state) else State.UNKNOWN
+        case Phase.STEADY | Phase.SETTLING:
+            return State.UP
+        case Phase.SUSPECT:
+            return state.shown if state.shown is not State.HEALING else State.DOWN
+        case Phase.CONFIRMED | Phase.HELD:
+            return State.DEGRADED if works else State.DOWN
+        case Phase.ACTING | Phase.VERIFYING:
+            return State.DEGRADED if works else State.HEALING
+        case _:
+            assert_never(state.phase)
+
+
+def _answer(turn: Turn) -> None:
+    known = turn.state.dialing
+    if known.up is not None and not known.silent:
+        return
+    answer = (known.failure or known.lost_cause, known.next_at)
+    if answer != turn.state.answer:
+        turn.change(answer=answer)
+        wait = min(3600.0, max(0.0, known.next_at - turn.env.run))
+        turn.emit(SetAnswer(cause=answer[0], retry_after=wait))
+
+
+def _wake(turn: Turn) -> None:
+    """Never stuck: a timer is always pending, whatever else is."""
+    state, now = turn.state, turn.env.run
+    times = [now + REPUBLISH_SECONDS]
+    if not state.round_open:
+        times.append(state.next_round_at)
+    if not state.dialing.port_bound:
+        times.append(state.bind_at)
+    if dialing.wanted(state.dialing):
+        times.append(state.dialing.next_at)
+    if state.phase in ACTING:
+        times.append(state.verify_until)
+    times.extend(at for _, at in state.not_before)
+    if state.phase in (Phase.CONFIRMED, Phase.HELD):
+        times.extend((state.grace_until, state.destructive_grace_until))
+    wake_at = min(at for at in times if at > now)
+    if wake_at != state.wake_at:
+        turn.change(wake_at=wake_at)
+        turn.emit(Wake(at=wake_at))

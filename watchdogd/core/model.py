@@ -1,0 +1,419 @@
+"""The frozen records that decisions are made from and written into.
+
+Times are seconds. ``run`` is the monotonic clock (timeouts), ``boot`` also counts sleep (ages,
+accounts), ``wall`` is for people and for ages across reboots of the laptop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from watchdogd.core.words import (
+    Cause,
+    ContainerStatus,
+    Kind,
+    Layer,
+    Mode,
+    Outcome,
+    Phase,
+    ProbeName,
+    Refusal,
+    Remedy,
+    State,
+    Vantage,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """The identity that evidence belongs to. ``None`` = that part is not known."""
+
+    boot_id: str | None = None
+    """The server's ``/proc/sys/kernel/random/boot_id``."""
+    container: str | None = None
+    """Full container id, or the tmux pane's process id and start for ``kind = "session"``."""
+    started: str | None = None
+    """The container's ``StartedAt``, verbatim."""
+
+    def differs(self, other: Generation) -> bool:
+        """True if a part that both know is not the same."""
+        pairs = (
+            (self.boot_id, other.boot_id),
+            (self.container, other.container),
+            (self.started, other.started),
+        )
+        return any(a is not None and b is not None and a != b for a, b in pairs)
+
+    def merged(self, newer: Generation) -> Generation:
+        """What is known after ``newer`` was read: its parts win, a part it lacks is kept."""
+        return Generation(
+            boot_id=newer.boot_id or self.boot_id,
+            container=newer.container or self.container,
+            started=newer.started or self.started,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """One fact, measured by one probe from one place."""
+
+    probe: ProbeName
+    layer: Layer
+    vantage: Vantage
+    outcome: Outcome
+    started: float
+    """``run`` clock, when the measurement began."""
+    ended: float
+    """``run`` clock, when it ended."""
+    cause: Cause | None = None
+    """Set exactly when ``outcome`` is ``FAIL``."""
+    detail: str = ""
+    """One line for people. Never branched upon, never with a secret in it."""
+    mend: str = ""
+    """The command that mends it, where one is known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessCpu:
+    """CPU used so far by one process of the runtime that is *not* the runtime server itself."""
+
+    pid: int
+    started: int
+    """Start time in clock ticks since the server's boot: with ``pid`` the identity of the process."""
+    cpu_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostSight:
+    """What one script read on the server. ``None`` = that field could not be read."""
+
+    read_at: float
+    """``run`` clock."""
+    boot_id: str | None = None
+    uptime_seconds: float | None = None
+    load_per_core: float | None = None
+    disk_free_bytes: int | None = None
+    inodes_free_ratio: float | None = None
+    processes: tuple[ProcessCpu, ...] | None = None
+    """Processes of the container (or of the session's pane) other than the runtime server."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerSight:
+    """What the container engine said about the one container that is meant."""
+
+    read_at: float
+    id: str | None = None
+    """``None`` = no container exists in any state."""
+    name: str = ""
+    status: ContainerStatus | None = None
+    started: str = ""
+    """``State.StartedAt``, verbatim: with ``id`` the generation."""
+    exit_code: int | None = None
+    restart_count: int = 0
+    restart_policy: str = "no"
+    """``no``, ``always``, ``unless-stopped`` or ``on-failure``."""
+    own_policy_at_work: bool = False
+    """The engine's own restart policy will start it, or is doing so: leave it to that."""
+    adopted: bool = False
+    """Not made by watchdogd (no label)."""
+    stopped_by_person: bool | None = None
+    """From the engine's events: True = stop, kill by signal 2, 9 or 15, or rm without OOM;
+    False = its death was seen and nobody asked for it; None = the events do not tell."""
+    oom: bool = False
+    """It is not running because its process 1 was killed for memory."""
+    image_present: bool | None = None
+    volumes_present: bool | None = None
+    """False: a data volume of an earlier container of this target is gone."""
+    publish_as_configured: bool | None = None
+    error: str = ""
+    """``State.Error``, capped: why the last start failed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionSight:
+    """What tmux said about the configured session."""
+
+    read_at: float
+    exists: bool | None = None
+    generation: str | None = None
+    """``pid:start`` of the pane's process."""
+    command_running: bool | None = None
+    """``kind = "session"``: is something running in it (a dead pane kept on purpose is not)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """The server-side facts of one round. A part that was not read is ``None``."""
+
+    host: HostSight | None = None
+    container: ContainerSight | None = None
+    session: SessionSight | None = None
+
+    def generation(self, kind: Kind) -> Generation:
+        """The identity that this round's evidence belongs to, known parts only."""
+        boot_id = self.host.boot_id if self.host else None
+        if kind is Kind.SESSION and self.session is not None:
+            return Generation(boot_id=boot_id, container=self.session.generation)
+        if kind is Kind.CONTAINER and self.container is not None:
+            started = self.container.started or None
+            return Generation(boot_id=boot_id, container=self.container.id, started=started)
+        return Generation(boot_id=boot_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What one round of observations means (made by ``judge``)."""
+
+    outcome: Outcome = Outcome.UNKNOWN
+    """OK: usable or merely degraded with no root; FAIL: ``cause`` is the root; UNKNOWN: says nothing."""
+    cause: Cause | None = None
+    """The root: the lowest failing layer's cause. Also set for a target that is only degraded."""
+    layer: Layer | None = None
+    usable: bool | None = None
+    """A request through the forward got the right runtime's answer. None = not measured."""
+    served: bool | None = None
+    """The runtime answered the same request executed on the server. None = not measured."""
+    layers: tuple[tuple[Layer, Outcome], ...] = ()
+    """Each layer after propagation: a FAIL above the root stands here as UNKNOWN."""
+    void: bool = False
+    """The round straddled a sleep, a stall or a fault of the agent: it changes nothing."""
+    detail: str = ""
+    mend: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """One entry of the budget: an intent that was made durable. Only age takes it away."""
+
+    remedy: Remedy
+    key: str
+    wall: float
+    boot: float
+    boot_id: str
+    """The laptop's boot id: with the same one, age is measured on ``boot``, else on ``wall``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intent:
+    """One remedy that was decided on. ``key`` never occurs twice."""
+
+    key: str
+    remedy: Remedy
+    incident: str
+    cause: Cause
+    generation: Generation
+    decided: float
+    """``run`` clock."""
+    deadline_seconds: float
+    charged: bool
+    """A restoring or destructive remedy: intent and charge must be on disk before it runs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incident:
+    """From the first confirmed failure to stable health again."""
+
+    id: str
+    cause: Cause
+    opened_wall: float
+    opened_boot: float
+    first_failure_boot: float
+    """When the first failing round of its streak ended."""
+    attempts: int = 0
+    """How many remedies were applied, repetitions counted."""
+    remedies: tuple[Remedy, ...] = ()
+    """Those that were applied, in order, a repetition of the last one not listed again."""
+    failed: tuple[Remedy, ...] = ()
+    """Destructive and restoring ones that failed or whose effect could not be proved, in order."""
+    usable_again_boot: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """The numbers that a target's settings hand to the core. Defaults: decisions of the design."""
+
+    mode: Mode = Mode.AUTO
+    kind: Kind = Kind.CONTAINER
+    view_session: bool = True
+    """``kind = "container"``: keep a tmux session that shows the container's log."""
+    interval: float = 15.0
+    suspect_interval: float = 5.0
+    timeout: float = 10.0
+    keepalive: float = 5.0
+    hung_after: float = 600.0
+    destructive_per_6h: int = 2
+    destructive_per_24h: int = 3
+    cooldown: float = 1800.0
+    start_grace: float = 300.0
+    deep_every: int = 4
+    """A healthy target's server side is read in every n-th round."""
+
+    @property
+    def short_seconds(self) -> float:
+        """Awake-observed time that confirms an ordinary fault, with 3 failures (20 s)."""
+        return 4 * self.suspect_interval
+
+    @property
+    def read_gap(self) -> float:
+        """Least time between two reads that prove a thing not running (10 s)."""
+        return 2 * self.suspect_interval
+
+    @property
+    def answered_seconds(self) -> float:
+        """Awake-observed time for a destructive remedy when "server gone" was *said* (2 min)."""
+        return 24 * self.suspect_interval
+
+    @property
+    def wake_grace(self) -> float:
+        """After start or wake: no restoring or destructive remedy for so long (15 s)."""
+        return 3 * self.suspect_interval
+
+    @property
+    def stable_seconds(self) -> float:
+        """Health for so long closes an incident (60 s)."""
+        return 12 * self.suspect_interval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Env:
+    """Clocks and dice of one step, handed in and recorded."""
+
+    run: float
+    boot: float
+    wall: float
+    boot_id: str
+    """The laptop's."""
+    chance: float
+    """Uniform in [0, 1)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Streak:
+    """Failing rounds in a row with one cause."""
+
+    cause: Cause | None = None
+    fails: int = 0
+    observed_seconds: float = 0.0
+    """Awake-observed: sleep, void and unknown rounds add nothing."""
+    first_boot: float = 0.0
+    first_run: float = 0.0
+    last_run: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialing:
+    """What is known of the target's SSH link and of the dials for it."""
+
+    up: int | None = None
+    """Number of the link that serves new connections."""
+    silent: bool = False
+    up_since: float = 0.0
+    dialing: int | None = None
+    """Number of the dial in flight."""
+    last_number: int = 0
+    attempt: int = 0
+    """Failures since the last good link: the exponent of the back-off."""
+    next_at: float = 0.0
+    """``run`` clock; before it no dial."""
+    lost_at: float | None = None
+    """``run`` clock, when the forward lost its link (None while one is up)."""
+    lost_cause: Cause | None = None
+    ever_up: bool = False
+    stopped_by: Cause | None = None
+    """A permanent cause: no dial until ``FilesChanged`` (host key), or only a rare one (auth)."""
+    failure: Cause | None = None
+    """Cause of the last failed dial; None once a link is up."""
+    failure_detail: str = ""
+    failure_mend: str = ""
+    charged: tuple[float, ...] = ()
+    """``run`` times of dials that reached sshd without being let in, last 10 minutes."""
+    port_holder: str = ""
+    """Who holds the local port, if it is not ours; empty if it is ours."""
+    port_bound: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """Seconds of the ``boot`` clock, booked to exactly one state each."""
+
+    seconds: Mapping[State, float] = field(default_factory=dict)
+    booked_until: float = 0.0
+    """``boot`` clock."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetState:
+    """All that is remembered about one target. ``step`` alone makes new ones."""
+
+    phase: Phase = Phase.BLIND
+    phase_since: float = 0.0
+    shown: State = State.UNKNOWN
+    """The public state."""
+    shown_since_boot: float = 0.0
+    verdict: Verdict = field(default_factory=Verdict)
+    """Of the last round that was not void."""
+    observations: tuple[Observation, ...] = ()
+    """The newest of each (probe, vantage): what ``status`` shows."""
+    streak: Streak = field(default_factory=Streak)
+    oks: int = 0
+    round: int = 0
+    """Number of the newest round asked for."""
+    round_open: bool = False
+    next_round_at: float = 0.0
+    """``run`` clock, when the next round is due."""
+    hurry: bool = False
+    """Another round is wanted as soon as the open one ends."""
+    ignore_before: float = 0.0
+    """Rounds begun earlier (before a remedy ended, a sleep, a new generation) are shown, not counted."""
+    sight: Sight = field(default_factory=Sight)
+    """The newest of each server-side part."""
+    work_seen_run: float | None = None
+    """``run`` clock of the last sign that another process of the runtime used CPU."""
+    work_baseline: HostSight | None = None
+    """The reading that the next one is compared with."""
+    generation: Generation = field(default_factory=Generation)
+    armed: Generation | None = None
+    """The generation that this agent saw healthy."""
+    grace_until: float = 0.0
+    """``run`` clock: before it only harmless remedies."""
+    destructive_grace_until: float = 0.0
+    dialing: Dialing = field(default_factory=Dialing)
+    incident: Incident | None = None
+    incidents_opened: int = 0
+    intent: Intent | None = None
+    verify_until: float = 0.0
+    done: bool = False
+    """The remedy in verification proved its own effect."""
+    refusals: tuple[tuple[Remedy, Refusal], ...] = ()
+    """Each rung that was passed over in the last choice, with the first reason."""
+    refusals_published: float = 0.0
+    charges: tuple[Charge, ...] = ()
+    harmless: tuple[tuple[Remedy, float], ...] = ()
+    """``run`` times of harmless remedies, for their budgets."""
+    not_before: tuple[tuple[Remedy, float], ...] = ()
+    """``run`` clock before which a remedy is not tried again."""
+    failed_starts: int = 0
+    """Starts in a row that did not lead to health: three need a person."""
+    ooms: tuple[tuple[str, float], ...] = ()
+    """Each life (``StartedAt``) of the container that ended for want of memory, and ``boot`` then."""
+    bind_at: float = 0.0
+    """``run`` clock, when the local port is tried again."""
+    answer: tuple[Cause | None, float] = (None, 0.0)
+    """What clients are told while no link is up: cause and ``run`` time of the next attempt."""
+    journal_ok: bool = True
+    restarts_unverified: int = 0
+    """Destructive remedies in a row without verified health: two halt the target."""
+    account: Account = field(default_factory=Account)
+    wake_at: float = 0.0
+    last_up_wall: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What every reader sees: one frozen record of all targets, replaced after each step."""
+
+    targets: Mapping[str, TargetState] = field(default_factory=dict)
+    started_wall: float = 0.0
+    last_round_wall: float = 0.0

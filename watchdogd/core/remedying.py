@@ -1,0 +1,212 @@
+"""From a confirmed cause to a remedy, and from its result back to a judgement."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from watchdogd.core.backoff import doubling
+from watchdogd.core.budget import kept
+from watchdogd.core.choose import STARTS, choose, ladder
+from watchdogd.core.commands import (
+    Apply,
+    RemedyEnded,
+    RemedyIntended,
+    RemedyRefused,
+    RemedyVerified,
+)
+from watchdogd.core.events import RemedyFinished
+from watchdogd.core.model import Charge, Intent, Policy, TargetState
+from watchdogd.core.turn import Turn
+from watchdogd.core.words import HARM, Harm, Phase, Refusal, Remedy, Result
+
+ACT_SECONDS: dict[Remedy, float] = {
+    Remedy.RECONNECT: 35.0,
+    Remedy.REOPEN_FORWARD: 15.0,
+    Remedy.REFRESH_TOKEN: 20.0,
+    Remedy.OPEN_SESSION: 15.0,
+    Remedy.START_CONTAINER: 60.0,
+    Remedy.CREATE_CONTAINER: 60.0,
+    Remedy.START_SESSION: 30.0,
+    Remedy.RESTART_CONTAINER: 180.0,
+    Remedy.RESTART_SESSION: 60.0,
+}
+"""How long a remedy may take before its result counts as unknown; its own proof is in it."""
+LATE_SECONDS = 5.0
+"""The shell answers at its deadline; the core gives up on the answer a little later."""
+HOLDS = frozenset({Refusal.VETO, Refusal.PAUSED, Refusal.BUDGET, Refusal.OPERATOR, Refusal.OBSERVE})
+"""Reasons of the last look that leave the verdict standing: the target waits, nothing is forgotten."""
+PAUSES: dict[Remedy, tuple[float, float]] = {
+    Remedy.RECONNECT: (1.0, 60.0),
+    Remedy.REOPEN_FORWARD: (1.0, 60.0),
+    Remedy.REFRESH_TOKEN: (60.0, 60.0),
+    Remedy.OPEN_SESSION: (60.0, 60.0),
+    Remedy.START_CONTAINER: (10.0, 300.0),
+    Remedy.START_SESSION: (10.0, 300.0),
+    Remedy.CREATE_CONTAINER: (1800.0, 1800.0),
+}
+"""Base and cap, in seconds, of the doubling pause between two applications."""
+
+
+def redial_is_remedy(state: TargetState, policy: Policy) -> bool:
+    """While ``reconnect`` is what a confirmed cause asks for, dials are made by it alone."""
+    if state.intent is not None and state.intent.remedy is Remedy.RECONNECT:
+        return state.phase is Phase.ACTING
+    waiting = state.phase in (Phase.CONFIRMED, Phase.HELD)
+    return waiting and Remedy.RECONNECT in ladder(state, policy)
+
+
+def decide(turn: Turn, *, republish_after: float) -> None:
+    """In ``confirmed`` and ``held``: apply the first allowed rung, or tell why none is."""
+    state = turn.state
+    if state.phase not in (Phase.CONFIRMED, Phase.HELD) or state.incident is None:
+        return
+    choice = choose(state, turn.policy, turn.env)
+    _tell_refusals(turn, choice.refusals, republish_after)
+    if choice.remedy is None:
+        turn.enter(Phase.HELD)
+        return
+    _apply(turn, choice.remedy)
+
+
+def _tell_refusals(
+    turn: Turn, refusals: tuple[tuple[Remedy, Refusal, str], ...], republish_after: float
+) -> None:
+    table = tuple((remedy, reason) for remedy, reason, _ in refusals)
+    state, now = turn.state, turn.env.run
+    stale = now - state.refusals_published >= republish_after
+    if table == state.refusals and not stale:
+        return
+    for remedy, reason, detail in refusals:
+        if stale or (remedy, reason) not in state.refusals:
+            turn.tell(RemedyRefused(remedy=remedy, reason=reason, detail=detail))
+    turn.change(refusals=table, refusals_published=now)
+
+
+def _apply(turn: Turn, remedy: Remedy) -> None:
+    state, env = turn.state, turn.env
+    incident = state.incident
+    if incident is None:
+        return
+    charged = HARM[remedy] is not Harm.HARMLESS
+    intent = Intent(
+        key=f"{incident.id}:{incident.attempts}:{remedy}",
+        remedy=remedy,
+        incident=incident.id,
+        cause=incident.cause,
+        generation=state.generation,
+        decided=env.run,
+        deadline_seconds=ACT_SECONDS[remedy],
+        charged=charged,
+    )
+    charge = Charge(
+        remedy=remedy, key=intent.key, wall=env.wall, boot=env.boot, boot_id=env.boot_id
+    )
+    listed = incident.remedies[-1:] == (remedy,)
+    turn.change(
+        intent=intent,
+        done=False,
+        verify_until=env.run + ACT_SECONDS[remedy] + LATE_SECONDS,
+        charges=(*kept(state.charges, env), charge) if charged else state.charges,
+        harmless=state.harmless if charged else (*state.harmless[-63:], (remedy, env.run)),
+        incident=replace(
+            incident,
+            attempts=incident.attempts + 1,
+            remedies=incident.remedies if listed else (*incident.remedies[-31:], remedy),
+        ),
+    )
+    if HARM[remedy] is Harm.DESTRUCTIVE:
+        turn.change(restarts_unverified=state.restarts_unverified + 1)
+    _pause(turn, remedy)
+    turn.enter(Phase.ACTING)
+    turn.tell(RemedyIntended(intent=intent))
+    turn.emit(Apply(intent=intent))
+
+
+def finished(turn: Turn, event: RemedyFinished) -> None:
+    """The one answer to the remedy in flight; any other is late, and only the world tells."""
+    state, env, intent = turn.state, turn.env, turn.state.intent
+    if state.phase is not Phase.ACTING or intent is None or event.key != intent.key:
+        return
+    turn.tell(
+        RemedyEnded(
+            intent=intent,
+            result=event.result,
+            seconds=env.run - intent.decided,
+            detail=event.detail,
+            mend=event.mend,
+        )
+    )
+    turn.change(ignore_before=env.run)
+    turn.look_again(0)
+    if event.result is Result.NOTHING:
+        _nothing_done(turn, intent, event)
+    elif event.result is Result.FAILED:
+        _failed(turn, intent)
+    else:
+        turn.forget_streak()
+        turn.change(
+            done=event.result is Result.DONE,
+            verify_until=env.run + _proof_seconds(intent.remedy, turn.policy),
+        )
+        turn.enter(Phase.VERIFYING)
+
+
+def _proof_seconds(remedy: Remedy, policy: Policy) -> float:
+    """How long health may take to show: the start grace for what boots, else 30 s by default."""
+    if HARM[remedy] is Harm.HARMLESS:
+        return 6 * policy.suspect_interval
+    return max(policy.start_grace, 6 * policy.suspect_interval)
+
+
+def _nothing_done(turn: Turn, intent: Intent, event: RemedyFinished) -> None:
+    """The last look forbade it: the charge is given back, what was believed is dropped."""
+    state = turn.state
+    restarts = state.restarts_unverified
+    turn.change(
+        charges=tuple(one for one in state.charges if one.key != intent.key),
+        intent=None,
+        restarts_unverified=restarts - 1 if HARM[intent.remedy] is Harm.DESTRUCTIVE else restarts,
+    )
+    if event.reason in HOLDS:
+        _pause(turn, intent.remedy)
+        turn.enter(Phase.HELD)
+        turn.tell(RemedyRefused(remedy=intent.remedy, reason=event.reason, detail=event.detail))
+        return
+    turn.forget_streak()
+    turn.enter(Phase.BLIND)
+
+
+def _failed(turn: Turn, intent: Intent) -> None:
+    state, incident = turn.state, turn.state.incident
+    if incident is not None and intent.charged:
+        turn.change(incident=replace(incident, failed=(*incident.failed[-31:], intent.remedy)))
+    if intent.remedy in STARTS:
+        turn.change(failed_starts=state.failed_starts + 1)
+    turn.change(intent=None, done=False)
+    _pause(turn, intent.remedy)
+    turn.enter(Phase.HELD)
+
+
+def _pause(turn: Turn, remedy: Remedy) -> None:
+    """Not again before: doubling with the failures in this incident."""
+    state, policy = turn.state, turn.policy
+    base, cap = PAUSES.get(remedy, (policy.cooldown, policy.cooldown))
+    failures = state.incident.failed.count(remedy) if state.incident else 0
+    wait = doubling(max(0, failures - 1), base=base, cap=cap)
+    others = tuple((kind, at) for kind, at in state.not_before if kind is not remedy)
+    turn.change(not_before=(*others, (remedy, turn.env.run + wait)))
+
+
+def expire(turn: Turn) -> None:
+    """Deadlines of a remedy and of its proof."""
+    state, env, intent = turn.state, turn.env, turn.state.intent
+    live = tuple((kind, at) for kind, at in state.not_before if at > env.run)
+    if live != state.not_before:
+        turn.change(not_before=live)
+    if intent is None or env.run < state.verify_until:
+        return
+    if state.phase is Phase.ACTING:
+        finished(turn, RemedyFinished(key=intent.key, result=Result.UNKNOWN, detail="no answer"))
+    elif state.phase is Phase.VERIFYING:
+        turn.tell(RemedyVerified(intent=intent, healthy=False))
+        _failed(turn, intent)

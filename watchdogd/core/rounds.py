@@ -1,0 +1,335 @@
+"""What a round of observations does to a target: counting, re-rooting, phases.
+
+Only a conclusive round counts: one that is void (sleep, stall, fault of the agent), unknown, or that
+began before the last remedy ended changes nothing but what is shown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from watchdogd.core import dialing
+from watchdogd.core.choose import NO_NETWORK, ONCE, confirmed
+from watchdogd.core.commands import IncidentClosed, IncidentOpened, IncidentRerooted, RemedyVerified
+from watchdogd.core.events import Observed
+from watchdogd.core.judge import judge
+from watchdogd.core.model import (
+    HostSight,
+    Incident,
+    Sight,
+    Streak,
+    TargetState,
+    Verdict,
+)
+from watchdogd.core.turn import Turn
+from watchdogd.core.veto import work_between
+from watchdogd.core.words import HARM, Cause, Harm, Layer, Outcome, Phase
+
+SECOND_LOOK_SECONDS = 1.0
+"""After a first good round: two measurements make health, they need not be far apart."""
+ACTING = (Phase.ACTING, Phase.VERIFYING)
+
+
+def no_network(state: TargetState) -> bool:
+    """This laptop has no network, seen twice."""
+    return state.verdict.cause in NO_NETWORK and confirmed_offline(state.streak)
+
+
+def confirmed_offline(streak: Streak) -> bool:
+    """Two failing rounds in a row for want of a network."""
+    return streak.cause in NO_NETWORK and streak.fails >= 2
+
+
+def blinded(turn: Turn) -> None:
+    """After start, wake or a clock step: nothing known counts, and only harmless remedies for a while.
+
+    A remedy in flight is not issued again; its verification goes on.
+    """
+    now = turn.env.run
+    turn.forget_streak()
+    turn.change(
+        grace_until=now + turn.policy.wake_grace,
+        ignore_before=now,
+        work_baseline=None,
+        work_seen_run=None,
+        sight=Sight(),
+    )
+    if turn.state.phase not in ACTING:
+        turn.enter(Phase.BLIND)
+        turn.change(verdict=Verdict())
+    turn.look_again(0)
+
+
+def suspected(turn: Turn, cause: Cause) -> None:
+    """A failure that was told, not probed for (the link ended): look closely, now."""
+    if turn.state.phase in (*ACTING, Phase.BLIND):
+        return
+    if turn.state.streak.cause is not cause:
+        turn.change(streak=_first_failure(turn, cause))
+    turn.enter(Phase.SUSPECT)
+
+
+def _first_failure(turn: Turn, cause: Cause) -> Streak:
+    env = turn.env
+    return Streak(cause=cause, fails=1, first_boot=env.boot, first_run=env.run, last_run=env.run)
+
+
+def observed(turn: Turn, event: Observed) -> None:
+    """Take the answer to the open round; any other is late and dropped."""
+    if not turn.state.round_open or event.round != turn.state.round:
+        return
+    hurry = turn.state.hurry
+    turn.change(round_open=False, hurry=False)
+    _remember(turn, event)
+    verdict = judge(event.observations, turn.policy.kind)
+    counts = not (event.stalled or verdict.void or event.started < turn.state.ignore_before)
+    if counts and _foreign(turn, event, verdict):
+        counts = False
+    if counts:
+        _count(turn, verdict)
+    pause = 0.0 if hurry else _pause(turn, verdict)
+    turn.look_again(pause)
+
+
+def _remember(turn: Turn, event: Observed) -> None:
+    """Keep the newest of each (probe, vantage) and of each server-side part."""
+    newest = {(one.probe, one.vantage, one.layer): one for one in turn.state.observations}
+    newest.update({(one.probe, one.vantage, one.layer): one for one in event.observations})
+    seen = {one.probe for one in event.observations}
+    fresh = event.observations
+    kept = tuple(one for one in newest.values() if one in fresh or one.probe not in seen)
+    old, new = turn.state.sight, event.sight
+    _look_for_work(turn, new.host)
+    sight = Sight(
+        host=new.host or old.host,
+        container=new.container or old.container,
+        session=new.session or old.session,
+    )
+    turn.change(observations=kept, sight=sight)
+
+
+def _look_for_work(turn: Turn, newer: HostSight | None) -> None:
+    """Has a process of the runtime, other than its server, used CPU since the baseline?"""
+    if newer is None or newer.processes is None:
+        return
+    baseline, before = turn.state.work_baseline, turn.state.sight.host
+    if baseline is None or baseline.boot_id != newer.boot_id:
+        turn.change(work_baseline=newer)
+        return
+    if work_between(baseline, newer):
+        turn.change(work_seen_run=newer.read_at, work_baseline=newer)
+    elif newer.read_at - baseline.read_at > turn.policy.stable_seconds and before is not None:
+        turn.change(work_baseline=before)
+
+
+def _foreign(turn: Turn, event: Observed, verdict: Verdict) -> bool:
+    """Evidence of another generation: what was counted belongs to something that is gone.
+
+    A remedy's own effect (acting, verifying) is no foreign hand. Returns True if the round must
+    not be counted.
+    """
+    state, now = turn.state, event.sight.generation(turn.policy.kind)
+    changed = state.generation.differs(now)
+    turn.change(generation=state.generation.merged(now))
+    if not changed:
+        return False
+    turn.change(
+        work_baseline=None,
+        work_seen_run=None,
+        destructive_grace_until=turn.env.run + turn.policy.start_grace,
+    )
+    turn.forget_streak()
+    if state.phase in ACTING:
+        return False
+    turn.change(failed_starts=0, ignore_before=turn.env.run)
+    if verdict.usable:
+        return False
+    turn.enter(Phase.BLIND)
+    turn.change(grace_until=turn.env.run + turn.policy.wake_grace)
+    return True
+
+
+def _count(turn: Turn, verdict: Verdict) -> None:
+    was_off = turn.state.verdict.cause in NO_NETWORK
+    if was_off and (Layer.NETWORK, Outcome.OK) in verdict.layers:
+        _network_back(turn)
+    if verdict.outcome is Outcome.UNKNOWN:
+        return
+    turn.change(verdict=verdict)
+    if verdict.outcome is Outcome.OK:
+        _good(turn)
+    elif verdict.cause is not None:
+        _bad(turn, verdict.cause)
+
+
+def _network_back(turn: Turn) -> None:
+    """No verdict yet, a little more grace, and the dials start afresh."""
+    until = turn.env.run + 2 * turn.policy.suspect_interval
+    turn.forget_streak()
+    turn.change(
+        verdict=Verdict(),
+        grace_until=max(turn.state.grace_until, until),
+        dialing=dialing.reset(turn.state.dialing, turn.env),
+    )
+
+
+def _good(turn: Turn) -> None:
+    """A usable round: arm the generation, and let the phase follow."""
+    turn.change(streak=Streak(), oks=turn.state.oks + 1, armed=turn.state.generation, refusals=())
+    state, twice = turn.state, turn.state.oks >= 2
+    match state.phase:
+        case Phase.BLIND if twice:
+            turn.enter(Phase.SETTLING if state.incident else Phase.STEADY)
+        case Phase.SUSPECT:
+            turn.enter(Phase.SETTLING if state.incident else Phase.STEADY)
+        case Phase.CONFIRMED | Phase.HELD if twice:
+            turn.enter(Phase.SETTLING)
+        case Phase.VERIFYING if twice:
+            _verified(turn)
+            turn.enter(Phase.SETTLING)
+        case Phase.SETTLING:
+            _settle(turn)
+        case _:
+            pass
+    if turn.state.phase is Phase.SETTLING and turn.state.incident is not None:
+        _usable_again(turn, turn.state.incident)
+
+
+def _usable_again(turn: Turn, incident: Incident) -> None:
+    if incident.usable_again_boot is None:
+        turn.change(incident=replace(incident, usable_again_boot=turn.env.boot))
+
+
+def _verified(turn: Turn) -> None:
+    intent = turn.state.intent
+    if intent is not None:
+        turn.tell(RemedyVerified(intent=intent, healthy=True))
+        turn.change(intent=None, done=False, failed_starts=0, restarts_unverified=0)
+
+
+def _settle(turn: Turn) -> None:
+    """Stable for long enough: the incident is over."""
+    state, incident = turn.state, turn.state.incident
+    if turn.env.run - state.phase_since < turn.policy.stable_seconds:
+        return
+    turn.enter(Phase.STEADY)
+    if incident is not None:
+        ended = incident.usable_again_boot or turn.env.boot
+        turn.tell(
+            IncidentClosed(incident=incident, duration_seconds=ended - incident.first_failure_boot)
+        )
+        turn.change(incident=None, failed_starts=0, restarts_unverified=0)
+
+
+def _bad(turn: Turn, cause: Cause) -> None:
+    """A failing round: count it, re-root, confirm."""
+    _lengthen(turn, cause)
+    turn.change(oks=0)
+    state = turn.state
+    if state.phase is Phase.VERIFYING:
+        _moved_on(turn)
+        return
+    if state.phase is Phase.ACTING:
+        return
+    if confirmed_offline(state.streak):
+        turn.enter(Phase.BLIND)
+        return
+    if state.phase is Phase.BLIND:
+        if turn.env.run < state.grace_until and cause not in ONCE:
+            return
+        turn.enter(Phase.SUSPECT)
+    elif state.phase in (Phase.STEADY, Phase.SETTLING) or (
+        state.phase in (Phase.CONFIRMED, Phase.HELD) and not _same_incident_cause(state, cause)
+    ):
+        turn.enter(Phase.SUSPECT)
+    if turn.state.phase is Phase.SUSPECT and cause not in NO_NETWORK:
+        confirm(turn)
+
+
+def _same_incident_cause(state: TargetState, cause: Cause) -> bool:
+    return state.incident is not None and state.incident.cause is cause
+
+
+def _lengthen(turn: Turn, cause: Cause) -> None:
+    streak, now = turn.state.streak, turn.env.run
+    if streak.cause is not cause:
+        turn.change(streak=_first_failure(turn, cause))
+        return
+    most = 2 * (turn.policy.suspect_interval + turn.policy.timeout)
+    seconds = streak.observed_seconds + min(max(0.0, now - streak.last_run), most)
+    turn.change(
+        streak=replace(streak, fails=streak.fails + 1, observed_seconds=seconds, last_run=now)
+    )
+
+
+def _moved_on(turn: Turn) -> None:
+    """A harmless remedy proved its own effect and another layer fails now: no need to wait."""
+    state, intent = turn.state, turn.state.intent
+    harmless = intent is not None and HARM[intent.remedy] is Harm.HARMLESS
+    if intent is None or not harmless or not state.done or state.verdict.cause is intent.cause:
+        return
+    turn.tell(RemedyVerified(intent=intent, healthy=True))
+    turn.change(intent=None, done=False)
+    turn.enter(Phase.SUSPECT)
+
+
+def confirm(turn: Turn) -> None:
+    """Open the incident, or re-root the open one, once the streak is long enough."""
+    state, streak = turn.state, turn.state.streak
+    if not confirmed(streak, turn.policy) or streak.cause is None:
+        return
+    turn.enter(Phase.CONFIRMED)
+    if streak.cause is Cause.CONTAINER_OOM:
+        _remember_oom(turn)
+    incident = state.incident
+    if incident is None:
+        _open(turn, streak)
+    elif incident.cause is not streak.cause:
+        moved = replace(incident, cause=streak.cause, usable_again_boot=None)
+        turn.change(incident=moved)
+        turn.tell(IncidentRerooted(incident=moved, old=incident.cause))
+    else:
+        turn.change(incident=replace(incident, usable_again_boot=None))
+
+
+def _remember_oom(turn: Turn) -> None:
+    """Once for each life of the container, however often its cause is confirmed."""
+    started = turn.state.generation.started or ""
+    known = turn.state.ooms
+    if all(life != started for life, _ in known):
+        turn.change(ooms=(*known[-9:], (started, turn.env.boot)))
+
+
+def _open(turn: Turn, streak: Streak) -> None:
+    env, state = turn.env, turn.state
+    if streak.cause is None:
+        return
+    incident = Incident(
+        id=f"{int(env.wall * 1000):x}-{int(env.chance * 0xFFFF):04x}",
+        cause=streak.cause,
+        opened_wall=env.wall,
+        opened_boot=env.boot,
+        first_failure_boot=streak.first_boot,
+    )
+    turn.change(incident=incident, incidents_opened=state.incidents_opened + 1)
+    turn.tell(
+        IncidentOpened(
+            incident=incident,
+            detection_seconds=max(0.0, env.boot - streak.first_boot),
+            detail=state.verdict.detail,
+            mend=state.verdict.mend,
+        )
+    )
+
+
+def _pause(turn: Turn, verdict: Verdict) -> float:
+    """Seconds until the next round."""
+    state, policy = turn.state, turn.policy
+    if state.phase is Phase.STEADY:
+        # Spread over 10 %: many agents must not knock at one server in step.
+        return policy.interval * (0.95 + 0.1 * turn.env.chance)
+    if state.phase is Phase.SUSPECT and state.streak.fails == 1 and verdict.served is None:
+        return 0.0  # the first failure: look from the server too, now
+    if verdict.outcome is Outcome.OK and state.phase is not Phase.SETTLING:
+        return min(SECOND_LOOK_SECONDS, policy.suspect_interval)
+    return policy.suspect_interval
