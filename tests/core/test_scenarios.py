@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.core.world import World, healthy, session_policy
+from watchdogd.core.choose import choose
 from watchdogd.core.commands import IncidentClosed, IncidentOpened, Reconnected, RemedyRefused
-from watchdogd.core.events import FilesChanged
+from watchdogd.core.events import FilesChanged, Observed
 from watchdogd.core.model import Charge, Policy
-from watchdogd.core.words import Cause, Mode, Refusal, Remedy, Result, State
+from watchdogd.core.words import (
+    Cause,
+    Mode,
+    Phase,
+    ProbeName,
+    Refusal,
+    Remedy,
+    Result,
+    State,
+    Vantage,
+)
 
 HOUR = 3600.0
+
+
+def shown(world: World) -> State:
+    return world.state.shown
 
 
 def reasons(world: World) -> set[Refusal]:
@@ -29,14 +46,14 @@ def done(world: World, *remedies: Remedy) -> None:
 
 def test_starts_up_and_stays_up_without_touching_anything() -> None:
     world = World().start().play(4 * HOUR)
-    assert world.state.shown is State.UP
+    assert shown(world) is State.UP
     assert len(world.dials) == 1
     done(world)
 
 
 def test_lost_link_is_dialled_again_at_once_and_is_no_incident() -> None:
     world = healthy().kill_link().play(60)
-    assert world.state.shown is State.UP
+    assert shown(world) is State.UP
     assert len(world.dials) == 1
     reconnects = [fact for fact in world.facts if isinstance(fact, Reconnected)]
     assert [fact.cause for fact in reconnects] == [Cause.LINK_LOST]
@@ -47,7 +64,7 @@ def test_lost_link_is_dialled_again_at_once_and_is_no_incident() -> None:
 
 def test_silent_link_gets_a_second_one_beside_it() -> None:
     world = healthy().freeze_link().play(60)
-    assert world.state.shown is State.UP
+    assert shown(world) is State.UP
     assert len(world.dials) == 1
     done(world)
 
@@ -60,7 +77,7 @@ def test_server_gone_for_ten_minutes_is_reconnected_only() -> None:
     assert causes(world) == [Cause.LINK_LOST] or causes(world) == [Cause.SSHD_DOWN]
     world.dial = None
     world.play(180)
-    assert world.state.shown is State.UP
+    assert shown(world) is State.UP
     assert set(world.applied) == {Remedy.RECONNECT}
     assert world.broken == []
 
@@ -69,7 +86,7 @@ def test_container_that_exited_is_started_after_two_reads() -> None:
     world = healthy()
     world.container = Cause.CONTAINER_EXITED
     world.play(120)
-    assert world.state.shown is State.UP
+    assert shown(world) is State.UP
     assert causes(world) == [Cause.CONTAINER_EXITED]
     done(world, Remedy.START_CONTAINER)
 
@@ -88,7 +105,7 @@ def test_person_who_stopped_the_container_is_respected() -> None:
     world = healthy(stopped_by_person=True)
     world.container = Cause.CONTAINER_EXITED
     world.play(2 * HOUR)
-    assert world.state.shown is State.DOWN
+    assert shown(world) is State.DOWN
     assert reasons(world) == {Refusal.OPERATOR}
     done(world)
 
@@ -108,13 +125,13 @@ def test_engines_own_restart_policy_is_left_to_do_it() -> None:
     assert reasons(world) <= {Refusal.COOLDOWN}
     world.container, world.life = None, 2
     world.play(120)
-    assert world.state.shown is State.UP
+    assert shown(world) is State.UP
     done(world)
 
 
 def test_missing_container_is_created_after_the_grace() -> None:
     world = World(container=Cause.CONTAINER_MISSING).start().play(120)
-    assert world.state.shown is State.UP
+    assert shown(world) is State.UP
     assert world.applied_at[0] >= 1000 + world.policy.wake_grace
     done(world, Remedy.CREATE_CONTAINER)
 
@@ -149,7 +166,7 @@ def test_hung_runtime_is_restarted_once_after_hung_after() -> None:
     world.runtime = Cause.RUNTIME_HUNG
     began = world.now
     world.play(HOUR)
-    assert world.state.shown is State.UP
+    assert shown(world) is State.UP
     assert world.applied_at[0] - began >= world.policy.hung_after
     done(world, Remedy.RESTART_CONTAINER)
 
@@ -252,7 +269,10 @@ def test_container_swapped_at_the_last_moment_gets_its_own_time() -> None:
     world.runtime = Cause.RUNTIME_HUNG
     began = world.now
     world.play(0.9 * world.policy.hung_after)
+    fails = world.state.streak.fails
     world.life += 1
+    world.play(60)
+    assert world.state.streak.fails < fails
     world.play(0.5 * world.policy.hung_after)
     assert world.applied == [], world.applied_at[0] - began
     assert world.broken == []
@@ -262,19 +282,19 @@ def test_offline_laptop_touches_nothing_and_dials_nothing() -> None:
     world = healthy()
     world.network = False
     world.kill_link().play(600)
-    assert world.state.shown is State.OFFLINE
+    assert shown(world) is State.OFFLINE
     assert len(world.dials) <= 2
     done(world)
     world.network = True
     world.play(30)
-    assert world.state.shown is State.UP
+    assert shown(world) is State.UP
     assert causes(world) == []
 
 
 def test_eight_hours_of_sleep_are_booked_asleep_and_harm_nobody() -> None:
     world = healthy(working=True)
     world.sleep(8 * HOUR).kill_link().play(120)
-    assert world.state.shown is State.UP
+    assert shown(world) is State.UP
     assert world.state.account.seconds[State.ASLEEP] == pytest.approx(8 * HOUR)
     assert State.DOWN not in world.state.account.seconds
     done(world)
@@ -291,12 +311,12 @@ def test_host_key_is_never_dialled_again_until_files_change() -> None:
     world = healthy()
     world.dial, world.dial_permanent = Cause.HOST_KEY, True
     world.kill_link().play(HOUR)
-    assert world.state.shown is State.DOWN
+    assert shown(world) is State.DOWN
     assert len(world.dials) == 1
     world.dial = None
     world.take(FilesChanged())
     world.play(60)
-    assert world.state.shown is State.UP
+    assert shown(world) is State.UP
     assert set(world.applied) <= {Remedy.RECONNECT}
 
 
@@ -313,7 +333,7 @@ def test_missing_view_is_opened_while_the_target_stays_usable() -> None:
     world = healthy()
     world.view = False
     world.play(150)
-    assert world.state.shown is State.UP
+    assert shown(world) is State.UP
     done(world, Remedy.OPEN_SESSION)
 
 
@@ -321,7 +341,7 @@ def test_runtime_that_refuses_the_token_gets_it_read_again() -> None:
     world = healthy()
     world.runtime = Cause.RUNTIME_AUTH
     world.play(150)
-    assert world.state.shown is State.UP
+    assert shown(world) is State.UP
     done(world, Remedy.REFRESH_TOKEN)
 
 
@@ -329,7 +349,7 @@ def test_session_that_ended_is_started() -> None:
     world = healthy(policy=session_policy())
     world.container = Cause.SESSION_MISSING
     world.play(120)
-    assert world.state.shown is State.UP
+    assert shown(world) is State.UP
     done(world, Remedy.START_SESSION)
 
 
@@ -357,7 +377,7 @@ def test_lost_result_is_verified_not_repeated() -> None:
     assert world.applied == [Remedy.START_CONTAINER]
     world.container, world.life = None, 2
     world.play(120)
-    assert world.state.shown is State.UP
+    assert shown(world) is State.UP
     done(world, Remedy.START_CONTAINER)
 
 
@@ -375,7 +395,7 @@ def test_what_only_a_person_can_mend_is_told(cause: Cause) -> None:
     world.container = cause
     world.play(HOUR)
     assert causes(world) == [cause]
-    assert world.state.shown is State.DOWN
+    assert shown(world) is State.DOWN
     done(world)
 
 
@@ -388,3 +408,62 @@ def test_many_outages_leave_the_state_small() -> None:
         world.play(HOUR)
     assert len(repr(world.state)) < 20_000
     assert world.broken == []
+
+
+def test_late_round_that_began_before_a_remedy_ended_is_not_counted() -> None:
+    world = healthy()
+    world.container = Cause.CONTAINER_EXITED
+    world.play_until(State.HEALING)
+    while world.state.phase is Phase.ACTING:
+        world.play(0.1)
+    before = world.state
+    late = Observed(
+        round=before.round,
+        started=before.ignore_before - 1.0,
+        observations=(world.one(ProbeName.RUNTIME_TUNNEL, Cause.RUNTIME_REFUSED, Vantage.TUNNEL),),
+    )
+    world.take(late)
+    assert world.state.streak == before.streak
+
+
+def test_refusal_is_told_again_every_minute_while_it_lasts() -> None:
+    world = healthy(stopped_by_person=True)
+    world.container = Cause.CONTAINER_EXITED
+    world.play(300)
+    world.state = replace(
+        world.state, round_open=True
+    )  # a round that hangs must not end the telling
+    world.queue.clear()
+    world.facts.clear()
+    world.play(300)
+    told = [fact for fact in world.facts if isinstance(fact, RemedyRefused)]
+    assert 4 <= len(told) <= 6
+
+
+def test_unknown_rounds_neither_raise_nor_clear_a_counter() -> None:
+    world = healthy()
+    world.runtime = Cause.RUNTIME_HUNG
+    world.play(120)
+    before = world.state.streak
+    world.play_until_round_open()
+    world.take(Observed(round=world.state.round, started=world.now, observations=()))
+    assert before.fails > 3
+    assert world.state.streak.fails in (before.fails, before.fails + 1)
+    assert world.state.streak.cause is Cause.RUNTIME_HUNG
+
+
+def test_restart_needs_the_server_to_show_the_fault() -> None:
+    """All other locks open, only the server's word is another one."""
+    world = healthy()
+    world.runtime = Cause.RUNTIME_HUNG
+    world.play(590)
+    ready = replace(
+        world.state,
+        streak=replace(world.state.streak, fails=99, observed_seconds=9999.0),
+        destructive_grace_until=0.0,
+    )
+    assert choose(ready, world.policy, world.env()).remedy is Remedy.RESTART_CONTAINER
+    served = replace(ready, verdict=replace(ready.verdict, served=True))
+    choice = choose(served, world.policy, world.env())
+    assert choice.remedy is None
+    assert [reason for _, reason, _ in choice.refusals] == [Refusal.NO_SIGHT]

@@ -57,6 +57,15 @@ SERVER_PROBES = (
     ProbeName.HOST,
     ProbeName.RUNTIME_SERVER,
 )
+TRUTH = (
+    "container",
+    "link",
+    "processes_readable",
+    "runtime",
+    "runtime_seen_on_server",
+    "server_readable",
+    "working",
+)
 LAYERS = {
     ProbeName.AGENT: Layer.AGENT,
     ProbeName.NETWORK: Layer.NETWORK,
@@ -113,6 +122,9 @@ class World:
     facts: list[Fact] = field(default_factory=list)
     dials: list[float] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
+    told: dict[str, object] = field(default_factory=dict)
+    """The truth when the last round looked: what a decision may rest on. What changes after that
+    is for the remedy's own last look on the server."""
 
     def __post_init__(self) -> None:
         self.state = first(self.env())
@@ -160,6 +172,13 @@ class World:
         while self.state.shown is not state and self.now < end:
             self.play(0.5)
         assert self.state.shown is state, (self.state.shown, self.state.verdict)
+        return self
+
+    def play_until_round_open(self) -> World:
+        """Let time pass until a round is on its way, and drop its honest answer."""
+        while not self.state.round_open:
+            self.play(0.5)
+        self.queue = [one for one in self.queue if not isinstance(one[2], Observed)]
         return self
 
     def sleep(self, seconds: float) -> World:
@@ -266,11 +285,12 @@ class World:
         if self.policy.mode.value == "observe" and harm is not Harm.HARMLESS:
             self.broken.append(f"I12: {remedy} in observe")
         if harm is Harm.DESTRUCTIVE:
-            if not self.runtime_seen_on_server or self.runtime is None or self.link is None:
+            told = self.told
+            if not told["runtime_seen_on_server"] or told["runtime"] is None or not told["link"]:
                 self.broken.append(f"I1: {remedy} without the fault on the server")
-            if self.working:
+            if told["working"]:
                 self.broken.append(f"I4: {remedy} while work goes on")
-            if not self.processes_readable or not self.server_readable:
+            if not told["processes_readable"] or not told["server_readable"]:
                 self.broken.append(f"I5: {remedy} without sight")
             recent = [
                 at
@@ -280,7 +300,7 @@ class World:
             if len(recent) > self.policy.destructive_per_6h:
                 self.broken.append(f"I9: {remedy} beyond the budget")
         if harm is Harm.RESTORING:
-            if self.container is None or not self.server_readable:
+            if self.told["container"] is None or not self.told["server_readable"]:
                 self.broken.append(f"I2: {remedy} of what runs or cannot be seen")
             if state.streak.fails < 2:
                 self.broken.append(f"I2: {remedy} on one reading")
@@ -303,6 +323,7 @@ class World:
 
     def measure(self, command: Probe) -> Observed:
         """What honest probes would report of the truth."""
+        self.told = {name: getattr(self, name) for name in TRUTH}
         started = self.now
         seen: list[Observation] = [self.one(ProbeName.AGENT, None)]
         seen.append(self.one(ProbeName.NETWORK, None if self.network else Cause.OFFLINE))

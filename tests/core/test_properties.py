@@ -1,0 +1,202 @@
+"""Random histories, steered so that they climb the ladder: no invariant is ever broken.
+
+Uniformly random histories practically never reach a destructive remedy; each step here sets a truth
+and lets it *persist* long enough for the next rung.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.core.world import World
+from watchdogd.core.events import (
+    BindFailed,
+    ClockStepped,
+    DialFailed,
+    Event,
+    FilesChanged,
+    LinkLost,
+    LinkSilent,
+    LinkSpeaking,
+    LinkUp,
+    Observed,
+    PortBound,
+    RemedyFinished,
+    Resumed,
+    Started,
+    Woke,
+)
+from watchdogd.core.judge import judge
+from watchdogd.core.machine import step
+from watchdogd.core.model import Policy
+from watchdogd.core.words import Cause, Kind, Outcome, Result
+
+POLICY = Policy(hung_after=120.0, cooldown=60.0, start_grace=30.0)
+PROFILE = settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+)
+TRUTHS: list[dict[str, object]] = [
+    {"runtime": Cause.RUNTIME_HUNG},
+    {"runtime": Cause.RUNTIME_HUNG, "working": True},
+    {"runtime": Cause.RUNTIME_HUNG, "processes_readable": False},
+    {"runtime": Cause.RUNTIME_HUNG, "server_readable": False},
+    {"runtime": Cause.RUNTIME_HUNG, "runtime_seen_on_server": False},
+    {"runtime": Cause.RUNTIME_REFUSED},
+    {"runtime": Cause.RUNTIME_AUTH},
+    {"container": Cause.CONTAINER_EXITED},
+    {"container": Cause.CONTAINER_EXITED, "server_readable": False},
+    {"container": Cause.CONTAINER_OOM},
+    {"container": Cause.CONTAINER_MISSING},
+    {"dial": Cause.SSHD_DOWN},
+    {"dial": Cause.HOST_UNREACHABLE, "runtime": Cause.RUNTIME_HUNG},
+    {"network": False},
+    {"view": False},
+    {"remedies_work": False, "runtime": Cause.RUNTIME_HUNG},
+    {"remedy_result": Result.UNKNOWN, "container": Cause.CONTAINER_EXITED},
+    {"remedy_result": Result.FAILED, "runtime": Cause.RUNTIME_REFUSED},
+    {},
+]
+SOUND: dict[str, object] = {
+    "runtime": None,
+    "container": None,
+    "dial": None,
+    "network": True,
+    "working": False,
+    "view": True,
+    "processes_readable": True,
+    "server_readable": True,
+    "runtime_seen_on_server": True,
+    "remedies_work": True,
+    "remedy_result": Result.DONE,
+}
+SHOCKS = ("none", "kill_link", "freeze_link", "sleep", "new_life", "clock")
+
+episodes = st.lists(
+    st.tuples(
+        st.sampled_from(TRUTHS),
+        st.sampled_from(SHOCKS),
+        st.sampled_from((20.0, 100.0, 400.0)),
+        st.booleans(),
+    ),
+    max_size=6,
+)
+
+
+def shock(world: World, kind: str) -> None:
+    match kind:
+        case "kill_link":
+            world.kill_link()
+        case "freeze_link":
+            world.freeze_link()
+        case "sleep":
+            world.sleep(3600.0)
+        case "new_life":
+            world.life += 1
+        case "clock":
+            world.take(ClockStepped(by=7200.0))
+        case _:
+            pass
+
+
+def live(history: list[tuple[dict[str, object], str, float, bool]]) -> World:
+    """Play a history: each episode's truth persists, then (perhaps) everything is sound again."""
+    world = World(policy=POLICY).start().play(60)
+    for truth, kind, seconds, mend in history:
+        for name, value in {**SOUND, **truth}.items():
+            setattr(world, name, value)
+        shock(world, kind)
+        world.play(seconds)
+        if mend:
+            for name, value in SOUND.items():
+                setattr(world, name, value)
+            world.play(100)
+    return world
+
+
+@PROFILE
+@given(episodes)
+def test_no_history_breaks_an_invariant(
+    history: list[tuple[dict[str, object], str, float, bool]],
+) -> None:
+    world = live(history)
+    assert world.broken == []
+
+
+@PROFILE
+@given(episodes)
+def test_the_same_log_gives_the_same_decisions(
+    history: list[tuple[dict[str, object], str, float, bool]],
+) -> None:
+    assert live(history).state == live(history).state
+
+
+EVENTS: list[Event] = [
+    Started(),
+    Observed(round=1, started=0.0, observations=()),
+    Observed(round=10**6, started=1e9, observations=(), stalled=True),
+    RemedyFinished(key="nobody's", result=Result.DONE),
+    Woke(),
+    Resumed(slept=1e6),
+    Resumed(slept=-5.0),
+    ClockStepped(by=-3600.0),
+    LinkUp(number=99),
+    LinkSilent(number=99),
+    LinkSpeaking(number=99),
+    LinkLost(number=99),
+    LinkLost(number=-1),
+    DialFailed(number=5, cause=Cause.BUG, permanent=False, reached=False),
+    DialFailed(number=0, cause=Cause.HOST_KEY, permanent=True, reached=True),
+    PortBound(),
+    BindFailed(holder="python, pid 1"),
+    FilesChanged(),
+]
+
+
+@PROFILE
+@given(episodes, st.lists(st.sampled_from(EVENTS), min_size=1, max_size=12))
+def test_every_event_is_legal_in_every_phase(
+    history: list[tuple[dict[str, object], str, float, bool]], events: list[Event]
+) -> None:
+    world = live(history[:2])
+    state = world.state
+    for event in events:
+        world.now += 0.1
+        state, commands = step(state, event, POLICY, world.env())
+        assert state.wake_at > world.now or state.round_open or state.intent is not None
+        assert isinstance(commands, tuple)
+
+
+def test_judging_nothing_is_unknown() -> None:
+    for kind in Kind:
+        assert judge((), kind).outcome is Outcome.UNKNOWN
+        assert judge((), kind).usable is None
+
+
+@PROFILE
+@given(st.sampled_from(TRUTHS), st.integers(min_value=0, max_value=8))
+def test_less_sight_never_allows_more(truth: dict[str, object], dropped: int) -> None:
+    """Turning one observation of a round into UNKNOWN adds no restoring or destructive remedy."""
+    full = live([(truth, "none", 400.0, False)])
+    world = World(policy=POLICY).start().play(60)
+    for name, value in {**SOUND, **truth}.items():
+        setattr(world, name, value)
+    honest = world.measure
+
+    def blindfolded(command: object) -> Observed:
+        seen = honest(command)  # type: ignore[arg-type]
+        table = list(seen.observations)
+        if dropped < len(table):
+            one = replace(table[dropped], outcome=Outcome.UNKNOWN, cause=None)
+            table[dropped] = one
+        return replace(seen, observations=tuple(table))
+
+    world.measure = blindfolded  # type: ignore[method-assign]
+    world.play(400)
+    assert set(world.applied) <= {*full.applied, *HARMLESS}
+    assert world.broken == []
+
+
+HARMLESS = frozenset({"reconnect", "reopen_forward", "refresh_token", "open_session"})

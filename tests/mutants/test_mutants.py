@@ -1,0 +1,268 @@
+"""Each invariant has a mutant that its test kills: one edit of ``watchdogd/core``, run on a copy.
+
+A mutant that survives means that nothing would notice if that rule were lost.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One edit (``old`` stands exactly once in the file) and the tests of which one must fail."""
+
+    name: str
+    invariant: str
+    file: str
+    old: str
+    new: str
+    killers: str
+
+
+MUTANTS = (
+    Mutant(
+        "no-confirmation-from-the-server",
+        "I1",
+        "choose.py",
+        "if state.verdict.served is not False:",
+        "if False:",
+        "restart_needs_the_server",
+    ),
+    Mutant(
+        "ladder-without-sight",
+        "I1",
+        "choose.py",
+        "if verdict.layer is Layer.RUNTIME and verdict.served is None:",
+        "if False:",
+        "no_sight_of_the_server",
+    ),
+    Mutant(
+        "tunnel-fault-blamed-on-the-runtime",
+        "I1",
+        "judge.py",
+        "return through, Layer.FORWARD, Cause.FORWARD_STALLED",
+        "return through, Layer.RUNTIME, through.cause",
+        "silent_tunnel",
+    ),
+    Mutant(
+        "one-read-is-enough",
+        "I2",
+        "choose.py",
+        "return streak.fails >= 2 and streak.last_run - streak.first_run >= policy.read_gap",
+        "return True",
+        "no_history or two_reads or missing_container or own_restart_policy",
+    ),
+    Mutant(
+        "higher-faults-stay-failed",
+        "I3",
+        "judge.py",
+        "layers: tuple[Layer, ...] = BELOW_RUNTIME",
+        "layers: tuple[Layer, ...] = ()",
+        "container_that_exited",
+    ),
+    Mutant(
+        "unknown-clears-the-streak",
+        "I3",
+        "rounds.py",
+        "    if verdict.outcome is Outcome.UNKNOWN:\n        return\n",
+        "    if verdict.outcome is Outcome.UNKNOWN:\n        _good(turn)\n        return\n",
+        "unknown_rounds",
+    ),
+    Mutant(
+        "veto-ignored",
+        "I4",
+        "choose.py",
+        "    if working:\n        return Refusal.VETO",
+        "    if False:\n        return Refusal.VETO",
+        "work_in_the_container",
+    ),
+    Mutant(
+        "unread-work-is-no-work",
+        "I5",
+        "choose.py",
+        "    if working is None:\n        return Refusal.NO_SIGHT",
+        "    if False:\n        return Refusal.NO_SIGHT",
+        "unread_processes",
+    ),
+    Mutant(
+        "no-charge",
+        "I6",
+        "remedying.py",
+        "charges=(*kept(state.charges, env), charge) if charged else state.charges,",
+        "charges=state.charges,",
+        "two_restarts_in_six_hours",
+    ),
+    Mutant(
+        "late-observation-accepted",
+        "I7",
+        "rounds.py",
+        "or event.started < turn.state.ignore_before)",
+        ")",
+        "late_round",
+    ),
+    Mutant(
+        "no-grace-after-start",
+        "I8",
+        "rounds.py",
+        "grace_until=now + turn.policy.wake_grace,",
+        "grace_until=0.0,",
+        "missing_container_is_created_after_the_grace",
+    ),
+    Mutant(
+        "no-budget",
+        "I9",
+        "choose.py",
+        "if left is None or left > 0:",
+        "if True:",
+        "budget_survives",
+    ),
+    Mutant(
+        "success-refills-the-budget",
+        "I9",
+        "rounds.py",
+        "turn.change(intent=None, done=False, failed_starts=0, restarts_unverified=0)",
+        "turn.change(intent=None, done=False, failed_starts=0, restarts_unverified=0, charges=())",
+        "two_restarts_in_six_hours",
+    ),
+    Mutant(
+        "host-key-dialled-again",
+        "I10",
+        "dialing.py",
+        "    if event.cause is Cause.HOST_KEY:\n        return NEVER",
+        "    if event.cause is Cause.HOST_KEY:\n        return 60.0",
+        "host_key",
+    ),
+    Mutant(
+        "login-hammered",
+        "I10",
+        "dialing.py",
+        "return AUTH_GAP_SECONDS if few else AUTH_REST_SECONDS",
+        "return AUTH_GAP_SECONDS",
+        "refused_login",
+    ),
+    Mutant(
+        "observe-acts",
+        "I12",
+        "choose.py",
+        "    if policy.mode is Mode.OBSERVE:",
+        "    if False:",
+        "observe_changes_nothing",
+    ),
+    Mutant(
+        "sleep-counts-as-failure-time",
+        "I13",
+        "rounds.py",
+        "    now = turn.env.run\n    turn.forget_streak()\n",
+        "    now = turn.env.run\n",
+        "sleep_brings",
+    ),
+    Mutant(
+        "old-generation-accepted",
+        "I14",
+        "rounds.py",
+        "    if not changed:\n        return False\n",
+        "    return False\n",
+        "container_swapped",
+    ),
+    Mutant(
+        "hung-at-once",
+        "section 5: long",
+        "choose.py",
+        "if streak.fails >= fails and streak.observed_seconds >= seconds:",
+        "if True:",
+        "hung_runtime_is_restarted_once",
+    ),
+    Mutant(
+        "no-timer-while-held",
+        "I16",
+        "machine.py",
+        "    times = [now + REPUBLISH_SECONDS]\n",
+        "    times = [now + 10.0**9]\n",
+        "refusal_is_told_again",
+    ),
+    Mutant(
+        "lost-result-repeated",
+        "I17",
+        "remedying.py",
+        "    elif event.result is Result.FAILED:",
+        "    elif event.result is not Result.DONE:",
+        "lost_result",
+    ),
+    Mutant(
+        "sleep-booked-as-awake",
+        "I18",
+        "account.py",
+        "slept = min(max(0.0, asleep), elapsed)",
+        "slept = 0.0",
+        "eight_hours_of_sleep",
+    ),
+    Mutant(
+        "person-fought",
+        "section 6: sign of a person",
+        "choose.py",
+        "    if container.stopped_by_person:",
+        "    if False:",
+        "person_who_stopped",
+    ),
+    Mutant(
+        "unarmed-restarted",
+        "section 6: armed",
+        "choose.py",
+        "    if known is None or known.differs(state.generation):",
+        "    if False:",
+        "unarmed_generation",
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package and the core's tests, to be edited."""
+    folder = tmp_path_factory.mktemp("mutants")
+    for name in ("watchdogd", "tests/core"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "pyproject.toml").write_text("[tool.pytest.ini_options]\npythonpath = ['.']\n")
+    return folder
+
+
+def killed(folder: Path, killers: str) -> subprocess.CompletedProcess[str]:
+    """Run the killers on the copy, with the copy's package before the installed one."""
+    argv = [sys.executable, "-m", "pytest", "-q", "-x", "--no-header", "-p", "no:cacheprovider"]
+    argv += ["--import-mode=importlib", "-k", killers, "tests/core"]
+    return subprocess.run(
+        argv,
+        cwd=folder,
+        env={"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: f"{mutant.name}")
+def test_mutant_is_killed(mutant: Mutant, copy: Path) -> None:
+    path = copy / "watchdogd" / "core" / mutant.file
+    sound = path.read_text()
+    assert sound.count(mutant.old) == 1, f"{mutant.name} fits {sound.count(mutant.old)} times"
+    path.write_text(sound.replace(mutant.old, mutant.new))
+    try:
+        done = killed(copy, mutant.killers)
+    finally:
+        path.write_text(sound)
+    assert done.returncode == 1, f"survived {mutant.invariant}: {done.stdout[-2000:]}"
+    assert " failed" in done.stdout
+
+
+def test_the_copy_itself_is_sound(copy: Path) -> None:
+    done = killed(copy, "starts_up or silent_tunnel or two_restarts or late_round or refusal")
+    assert done.returncode == 0, done.stdout[-2000:]
