@@ -231,6 +231,15 @@ class Forward(Protocol):
         """What a client is told (503) once the hold is over and no link is up."""
         ...
 
+    def dialing(self, running: bool) -> None:
+        """While a dial runs, clients without a link wait for its end, beyond the hold."""
+        ...
+
+    @property
+    def remote(self) -> Address:
+        """The port on the server that clients reach."""
+        ...
+
     def facts(self) -> ForwardFacts: ...
 
     def close(self, deadline: Deadline) -> None:

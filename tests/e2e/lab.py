@@ -1,0 +1,268 @@
+"""One end-to-end scene: a private server, a container started as documented, and the real agent.
+
+``Bench`` composes what ``tests/lab``, ``server.py`` and ``agent.py`` offer. Long durations are shortened
+in the configuration, never in the code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+from tests.e2e.agent import TARGET, Agent
+from tests.e2e.server import SESSION, Life, Server
+from tests.lab.docker import Dockerd
+from tests.lab.needs import free_port
+from watchdogd.adapters.clock import SystemClock
+from watchdogd.demo.sight import answers
+
+T = TypeVar("T")
+
+UP_SECONDS = 40.0
+CALM_SECONDS = 40.0
+REQUEST_SECONDS = 3.0
+SHORT: Mapping[str, object] = {
+    "ssh.keepalive": "1s",
+    "forward.hold": "15s",
+    "probe.interval": "1s",
+    "probe.suspect_interval": "500ms",
+    "probe.timeout": "2s",
+    "heal.hung_after": "8s",
+    "heal.cooldown": "20s",
+    "heal.start_grace": "6s",
+}
+"""So a fault is confirmed after 2 s, and an incident is over after 6 s of health."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A moment, in each witness's own measure."""
+
+    log: int
+    wall: float
+    sshd: int
+
+
+class Bench:
+    """Nothing runs but the server until ``run_container`` and ``start``. ``close`` ends everything.
+
+    ``settings``: further keys of the target, without ``targets.NAME``; ``None`` takes one away.
+    """
+
+    def __init__(
+        self,
+        engine: Dockerd | None,
+        image: str,
+        *,
+        settings: Mapping[str, object] | None = None,
+        environment: Mapping[str, str] | None = None,
+        options: Mapping[str, str] | None = None,
+        before: Sequence[str] = (),
+        server_address: str = "127.0.0.1",
+    ) -> None:
+        self.clock = SystemClock()
+        self.image = image
+        self.port = free_port()
+        """Of the runtime on the server."""
+        self.local = free_port()
+        """Of the forward."""
+        self._stack = ExitStack()
+        try:
+            self.folder = Path(tempfile.mkdtemp(prefix="wd-e2e-", dir="/tmp"))
+            self._stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
+            if engine is not None:
+                self._stack.callback(_clear, engine)
+            self.server = self._stack.enter_context(
+                Server(engine, environment=environment, options=options)
+            )
+            self.known_hosts = self.folder / "known_hosts"
+            self.known_hosts.write_text(self.known_as(server_address))
+            config = self._configuration(server_address, dict(settings or {}))
+            self.agent = Agent(self.folder, config, before=before)
+            self._stack.callback(self.agent.close)
+        except BaseException:
+            self._stack.close()
+            raise
+
+    def _configuration(self, address: str, settings: Mapping[str, object]) -> dict[str, object]:
+        sshd = self.server.sshd
+        keys: dict[str, object] = {
+            "ssh.host": address,
+            "ssh.port": sshd.port,
+            "ssh.user": sshd.user,
+            "ssh.identity_file": sshd.identity_file,
+            "ssh.known_hosts": str(self.known_hosts),
+            "forward.local": f"127.0.0.1:{self.local}",
+            "forward.remote": f"127.0.0.1:{self.port}",
+            "runtime.container.image": self.image,
+            "runtime.container.publish": f"127.0.0.1:{self.port}:8080",
+            "runtime.container.gpus": "none",
+            "runtime.container.shm_size": "64m",
+            **SHORT,
+            **settings,
+        }
+        chosen = {f"targets.{TARGET}.{key}": value for key, value in keys.items() if value is not None}
+        return {"agent.listen": f"127.0.0.1:{free_port()}", **chosen}
+
+    # ------------------------------------------------------------ the scene
+
+    def known_as(self, address: str = "127.0.0.1", key: Path | None = None) -> str:
+        """The known_hosts line of the server (or of ``key`` in its place) under that address."""
+        return self.server.sshd.known_hosts_line(key=key).replace("127.0.0.1", address)
+
+    def run_container(self, *options: str, command: Sequence[str] = ()) -> Life:
+        """As a person does: ``docker run -d -p 127.0.0.1:PORT:8080 IMAGE``; waits until it listens."""
+        publish = f"127.0.0.1:{self.port}:8080"
+        ident = self.server.docker.out("run", "-d", "-p", publish, *options, self.image, *command)
+        self._until(lambda: self.runtime_answers(), "the runtime answers")
+        return self.server.life(ident)
+
+    def open_view(self) -> None:
+        """As a person does: ``tmux new -s colab_session``."""
+        self.server.tmux("new-session", "-d", "-s", SESSION, "sh")
+        assert self.server.sessions() == [SESSION]
+
+    def start(self, *options: str) -> Mark:
+        """Start the agent and wait until it is up and has nothing left to do."""
+        begin = self.mark()
+        self.agent.start(*options)
+        self.calm(UP_SECONDS)
+        return begin
+
+    def wait_state(self, name: str, within: float = 20.0) -> None:
+        """Wait until the target is shown in that state."""
+        self.agent.until(lambda: self.agent.target().get("state") == name, f"state {name}", within)
+
+    def wait_cause(self, name: str, within: float = 20.0) -> None:
+        """Wait until the cause is confirmed: an incident with it is open."""
+
+        def shown() -> bool:
+            target = self.agent.target()
+            return target.get("cause") == name and bool(target.get("incident"))
+
+        self.agent.until(shown, f"cause {name}", within)
+
+    def calm(self, within: float = CALM_SECONDS) -> None:
+        """Wait until the target is up, no incident is open and nothing is being done or dialled."""
+
+        def quiet() -> bool:
+            target = self.agent.target()
+            return bool(
+                target
+                and target["state"] == "up"
+                and target["phase"] == "steady"
+                and target["incident"] is None
+                and target["remedy"] is None
+                and target["link"]["up"]
+                and not target["link"]["silent"]
+            )
+
+        self.agent.until(quiet, "calm", within)
+
+    # ------------------------------------------------------------ witnesses
+
+    def mark(self) -> Mark:
+        """This moment."""
+        return Mark(self.agent.mark(), self.clock.wall(), len(self.server.sshd.log_text()))
+
+    def actions(self, since: Mark) -> list[str]:
+        """The remedies begun since then."""
+        return self.agent.actions(since.log)
+
+    def incidents(self, since: Mark) -> list[str]:
+        """The causes confirmed since then."""
+        return self.agent.incidents(since.log)
+
+    def refusals(self, since: Mark) -> set[tuple[str, str]]:
+        """The remedies passed over since then, with their reasons."""
+        return self.agent.refusals(since.log)
+
+    def acts(self, since: Mark) -> list[str]:
+        """What was really done to containers since then, by whomever."""
+        return self.server.acts(since.wall, until=self.clock.wall())
+
+    def logins(self, since: Mark) -> int:
+        """Logins at the server since then."""
+        return self.server.logins(since.sshd)
+
+    def dials(self, since: Mark) -> int:
+        """Connections that reached sshd since then."""
+        return self.server.dials(since.sshd)
+
+    def usable(self) -> bool:
+        """A request through the forward, with the token that ``watchdogd url`` prints, is answered."""
+        return answers(self.local, token_of(self.agent.url()), REQUEST_SECONDS)
+
+    def runtime_answers(self) -> bool:
+        """The same asked directly at the published port; a 403 is an answer too."""
+        import http.client
+
+        asking = http.client.HTTPConnection("127.0.0.1", self.port, timeout=REQUEST_SECONDS)
+        try:
+            asking.request("GET", "/api/status")
+            return asking.getresponse().status in (200, 403)
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            asking.close()
+
+    def _until(self, condition: object, what: str, within: float = 30.0) -> None:
+        from tests.lab.local_link import until
+
+        with contextlib.suppress(AssertionError):
+            until(condition, within)
+            return
+        raise AssertionError(f"not within {within:.0f} s: {what}")
+
+    # ------------------------------------------------------------ the end
+
+    def close(self) -> None:
+        """Ends agent, server, containers; removes the folder. Complains about what did not end."""
+        self._stack.close()
+
+    def __enter__(self) -> Bench:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def token_of(url: str) -> str:
+    """The token in an address."""
+    found = re.search(r"[?&]token=([0-9a-f]+)$", url)
+    assert found, url
+    return found[1]
+
+
+def _clear(engine: Dockerd) -> None:
+    if engine.pid:
+        engine.clear()
+
+
+@contextlib.contextmanager
+def stopped(*pids: int) -> Iterator[None]:
+    """These processes stand still meanwhile (those that live on are continued afterwards)."""
+    import os
+    import signal
+
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)

@@ -1,0 +1,272 @@
+"""The whole agent in one process, on a real SSH server: it starts, watches, reconnects and ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from tests.lab.needs import free_port
+from tests.lab.sshd import Sshd
+from watchdogd.adapters.clock import SystemClock
+from watchdogd.adapters.instance import AlreadyRunning
+from watchdogd.app import Agent, check_targets, run_agent
+from watchdogd.control import ask, control_path
+from watchdogd.core.words import Cause, Kind, State
+from watchdogd.settings import (
+    Address,
+    AgentSettings,
+    ForwardSettings,
+    ProbeSettings,
+    RuntimeSettings,
+    Settings,
+    TargetSettings,
+)
+
+pytestmark = pytest.mark.real
+
+TOKEN = "c" * 48
+SOON = 25.0
+T = TypeVar("T")
+
+
+class _Runtime(BaseHTTPRequestHandler):
+    """As little of Jupyter's server as the probes look at."""
+
+    def do_GET(self) -> None:
+        ours = self.headers.get("Authorization", "").endswith(TOKEN)
+        known = {"/api": b'{"version": "2.20.0"}', "/api/status": b'{"started": "now"}'}
+        path = self.path.partition("?")[0]
+        allowed = path == "/api" or ours
+        status = 404 if path not in known else 200 if allowed else 403
+        body = known.get(path, b"{}") if allowed else b'{"message": "Forbidden"}'
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Server", "TornadoServer/6.5")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def runtime() -> Iterator[Address]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Runtime)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    yield Address("127.0.0.1", server.server_port)
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def own_sshd() -> Iterator[Sshd]:
+    with Sshd() as server:
+        yield server
+
+
+@pytest.fixture
+def settings(
+    own_sshd: Sshd, runtime: Address, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Settings:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    token = tmp_path / "token"
+    token.write_text(TOKEN)
+    token.chmod(0o600)
+    target = TargetSettings(
+        name="a100",
+        ssh=own_sshd.settings(keepalive=0.5),
+        forward=ForwardSettings(local=Address("127.0.0.1", free_port()), remote=runtime, hold=5.0),
+        runtime=RuntimeSettings(kind=Kind.EXTERNAL, token_file=str(token)),
+        probe=ProbeSettings(interval=0.5, suspect_interval=0.2, timeout=3.0),
+    )
+    return Settings(
+        agent=AgentSettings(
+            listen=Address("127.0.0.1", free_port()),
+            state_dir=str(tmp_path / "state"),
+            log_format="json",
+        ),
+        targets={"a100": target},
+    )
+
+
+def until(condition: Callable[[], T | None], what: str, seconds: float = SOON) -> T:
+    """Poll until the condition gives something."""
+    clock, pause = SystemClock(), threading.Event()
+    end = clock.run() + seconds
+    while clock.run() < end:
+        if found := condition():
+            return found
+        pause.wait(0.02)
+    raise AssertionError(f"not within {seconds:.0f} s: {what}")
+
+
+def state(agent: Agent) -> State:
+    return agent.view().targets["a100"].shown
+
+
+def fetch(address: Address, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://{address}{path}", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def metric(settings: Settings, series: str) -> float:
+    _, text = fetch(settings.agent.listen, "/metrics")
+    line = next(one for one in text.splitlines() if one.startswith(f"watchdogd_{series} "))
+    return float(line.rpartition(" ")[2])
+
+
+@pytest.fixture
+def agent(settings: Settings) -> Iterator[Agent]:
+    made = Agent(settings)
+    made.start()
+    yield made
+    begun = time.monotonic()
+    assert made.stop() == ()
+    assert time.monotonic() - begun < 5.0
+    assert not made.alive()
+
+
+def test_it_comes_up_serves_and_reconnects(
+    agent: Agent, settings: Settings, own_sshd: Sshd, tmp_path: Path
+) -> None:
+    until(lambda: state(agent) is State.UP, "up")
+    local = settings.targets["a100"].forward.local
+    assert fetch(local, "/api") == (200, '{"version": "2.20.0"}')
+    assert fetch(settings.agent.listen, "/livez")[0] == 200
+    assert fetch(settings.agent.listen, "/readyz")[0] == 200
+    assert metric(settings, 'target_up{target="a100"}') == 1
+    assert metric(settings, 'tunnel_up{target="a100"}') == 1
+    answer = ask(control_path(settings.agent.state_dir, os.environ), {"verb": "status"}, 5.0)
+    assert answer["schema"] == "watchdogd.status/1"
+
+    own_sshd.kill_sessions()
+    until(
+        lambda: metric(settings, 'tunnel_reconnects_total{cause="link_lost",target="a100"}') == 1,
+        "a reconnect",
+    )
+    until(lambda: state(agent) is State.UP, "up again")
+    assert fetch(local, "/api")[0] == 200
+    assert metric(settings, 'remedy_attempts_total{remedy="reconnect",target="a100"}') == 0
+    assert TOKEN not in fetch(settings.agent.listen, "/metrics")[1]
+
+
+def test_a_second_agent_on_the_state_folder_is_refused(
+    agent: Agent, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(AlreadyRunning, match=str(os.getpid())):
+        Agent(settings)
+    assert run_agent(settings) == 75
+    assert settings.agent.state_dir in capsys.readouterr().err
+
+
+def test_check_works_while_an_agent_runs_and_uses_no_port_of_it(
+    agent: Agent, settings: Settings
+) -> None:
+    until(lambda: state(agent) is State.UP, "up")
+    result = check_targets(settings, ["a100"])["a100"]
+    assert (result.state, result.verdict.cause) == (State.UP, None)
+    assert state(agent) is State.UP
+
+
+def test_check_says_that_the_host_key_is_unknown(settings: Settings, own_sshd: Sshd) -> None:
+    Path(own_sshd.known_hosts).write_text("")
+    result = check_targets(settings, ["a100"])["a100"]
+    assert (result.state, result.verdict.cause) == (State.DOWN, Cause.HOST_KEY)
+    assert result.verdict.mend
+
+
+def test_a_refused_host_key_is_tried_again_once_known_hosts_changed(
+    settings: Settings, own_sshd: Sshd
+) -> None:
+    Path(own_sshd.known_hosts).write_text("")
+    agent = Agent(settings)
+    agent.start()
+    try:
+        until(lambda: agent.view().targets["a100"].dialing.stopped_by, "refused")
+        until(lambda: metric(settings, 'target_needs_hand{target="a100"}') == 1, "a hand")
+        own_sshd.write_known_hosts()
+        until(lambda: state(agent) is State.UP, "up")
+        assert metric(settings, 'target_needs_hand{target="a100"}') == 0
+    finally:
+        assert agent.stop() == ()
+
+
+def test_once_ends_with_the_code_of_check(settings: Settings, own_sshd: Sshd) -> None:
+    assert run_agent(settings, once=True) == 0
+    Path(own_sshd.known_hosts).write_text("")
+    assert run_agent(settings, once=True) == 77
+
+
+def test_a_taken_metrics_port_stops_nothing(settings: Settings) -> None:
+    with ThreadingHTTPServer((settings.agent.listen.host, settings.agent.listen.port), _Runtime):
+        agent = Agent(settings)
+        agent.start()
+        try:
+            until(lambda: state(agent) is State.UP, "up")
+        finally:
+            assert agent.stop() == ()
+
+
+PROGRAM = """
+import os, sys, pickle
+from watchdogd.app import run_agent
+sys.exit(run_agent(pickle.load(open(sys.argv[1], "rb"))))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_within_5_seconds_and_leaves_nothing(
+    settings: Settings, tmp_path: Path, number: signal.Signals
+) -> None:
+    import pickle
+
+    stored = tmp_path / "settings"
+    stored.write_bytes(pickle.dumps(settings))
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(stored)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            until(lambda: _answers(settings, process), "up")
+            process.send_signal(signal.SIGHUP)
+            process.send_signal(number)
+            begun = time.monotonic()
+            process.wait(10.0)
+            took = time.monotonic() - begun
+        finally:
+            process.kill()
+        out, err = process.communicate()
+    assert took < 5.0
+    assert process.returncode == 0, err
+    assert not err
+    assert "a reload is not built yet" in out
+    assert not control_path(settings.agent.state_dir, os.environ).exists()
+
+
+def _answers(settings: Settings, process: subprocess.Popen[str]) -> bool:
+    assert process.poll() is None, process.communicate()
+    try:
+        return fetch(settings.agent.listen, "/readyz")[0] == 200
+    except OSError:
+        return False

@@ -1,0 +1,293 @@
+"""``ports.Journal`` on its SQLite file: what it keeps, and that it says so when it cannot."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from watchdogd.adapters.journal import SqliteJournal
+from watchdogd.core.model import Charge, Env, Generation, Intent
+from watchdogd.core.words import Cause, Remedy, Result
+from watchdogd.ports import Journal
+
+pytestmark = pytest.mark.real
+
+HOUR = 3600.0
+NOW = Env(run=10.0, boot=90_000.0, wall=1_800_000_000.0, boot_id="boot-1", chance=0.5)
+
+
+def charge(key: str, *, ago: float = 0.0, boot_id: str = "boot-1") -> Charge:
+    return Charge(
+        remedy=Remedy.RESTART_CONTAINER,
+        key=key,
+        wall=NOW.wall - ago,
+        boot=NOW.boot - ago,
+        boot_id=boot_id,
+    )
+
+
+def intent(key: str) -> Intent:
+    return Intent(
+        key=key,
+        remedy=Remedy.RESTART_CONTAINER,
+        incident="i-1",
+        cause=Cause.RUNTIME_HUNG,
+        generation=Generation(container="c1"),
+        decided=1.0,
+        deadline_seconds=180.0,
+        charged=True,
+    )
+
+
+def keep(journal: Journal, *charges: Charge, target: str = "a100") -> None:
+    for one in charges:
+        journal.intend(target, intent(one.key), one)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    return str(tmp_path / "state" / "journal.sqlite3")
+
+
+@pytest.fixture
+def open_journal(path: str) -> Iterator[Callable[[], SqliteJournal]]:
+    """Opens the file afresh, as the agent's next start does."""
+    opened: list[SqliteJournal] = []
+
+    def again() -> SqliteJournal:
+        for old in opened:
+            old.close()
+        opened.append(SqliteJournal(path))
+        return opened[-1]
+
+    yield again
+    for journal in opened:
+        journal.close()
+
+
+Open = Callable[[], SqliteJournal]
+
+
+class TestJournal:
+    def test_a_new_journal_holds_nothing(self, open_journal: Open) -> None:
+        assert open_journal().load("a100", NOW) == ()
+
+    def test_a_charge_survives_a_restart_with_and_without_a_result(
+        self, open_journal: Open
+    ) -> None:
+        first, second = charge("k1"), charge("k2")
+        journal = open_journal()
+        keep(journal, first, second)
+        journal.finish("a100", "k1", Result.DONE)
+        assert open_journal().load("a100", NOW) == (first, second)
+
+    @pytest.mark.parametrize("result", [Result.DONE, Result.FAILED, Result.UNKNOWN])
+    def test_no_result_refunds_a_charge(self, open_journal: Open, result: Result) -> None:
+        journal = open_journal()
+        keep(journal, charge("k1"))
+        journal.finish("a100", "k1", result)
+        assert journal.load("a100", NOW) == (charge("k1"),)
+
+    def test_a_remedy_that_did_nothing_is_not_charged(self, open_journal: Open) -> None:
+        journal = open_journal()
+        keep(journal, charge("k1"))
+        journal.finish("a100", "k1", Result.NOTHING)
+        assert journal.load("a100", NOW) == ()
+
+    def test_each_target_has_its_own(self, open_journal: Open) -> None:
+        journal = open_journal()
+        keep(journal, charge("k1"), target="a100")
+        journal.finish("h100", "k1", Result.NOTHING)
+        assert journal.load("h100", NOW) == ()
+        assert journal.load("a100", NOW) == (charge("k1"),)
+
+    def test_a_key_is_taken_once(self, open_journal: Open) -> None:
+        journal = open_journal()
+        keep(journal, charge("k1"))
+        with pytest.raises(FileExistsError):
+            keep(journal, charge("k1"))
+        keep(journal, charge("k2"))
+        assert [one.key for one in journal.load("a100", NOW)] == ["k1", "k2"]
+
+    @pytest.mark.parametrize(
+        ("found", "kept"),
+        [
+            (charge("k", ago=23.9 * HOUR), True),
+            (charge("k", ago=24.1 * HOUR), False),
+            (charge("k", ago=-5 * HOUR), True),
+            (charge("k", ago=23.9 * HOUR, boot_id="boot-0"), True),
+            (charge("k", ago=24.1 * HOUR, boot_id="boot-0"), False),
+            (charge("k", ago=-99 * HOUR, boot_id="boot-0"), True),
+        ],
+        ids=["fresh", "old", "ahead", "fresh-reboot", "old-reboot", "ahead-reboot"],
+    )
+    def test_a_charge_leaves_by_age_alone(
+        self, open_journal: Open, found: Charge, kept: bool
+    ) -> None:
+        journal = open_journal()
+        keep(journal, found)
+        assert bool(journal.load("a100", NOW)) is kept
+
+    def test_within_one_boot_the_wall_clock_ages_nothing(self, open_journal: Open) -> None:
+        set_ahead = Env(run=11, boot=NOW.boot + 60, wall=NOW.wall + 1e8, boot_id="boot-1", chance=0)
+        journal = open_journal()
+        keep(journal, charge("k1"))
+        assert journal.load("a100", set_ahead) == (charge("k1"),)
+
+    def test_any_thread_may_write(self, open_journal: Open) -> None:
+        journal = open_journal()
+        journal.load("a100", NOW)
+        failures: list[Exception] = []
+
+        def write(name: str) -> None:
+            try:
+                keep(journal, *(charge(f"{name}-{number}") for number in range(5)))
+            except (OSError, sqlite3.Error) as error:
+                failures.append(error)
+
+        threads = [threading.Thread(target=write, args=(name,)) for name in "abcd"]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        assert failures == []
+        assert len(journal.load("a100", NOW)) == 20
+
+    def test_an_intent_outlives_a_killed_process(self, open_journal: Open, path: str) -> None:
+        script = (
+            "import os, signal, sys\n"
+            "from tests.ports.test_journal import charge, keep\n"
+            "from watchdogd.adapters.journal import SqliteJournal\n"
+            "keep(SqliteJournal(sys.argv[1]), charge('k1'))\n"
+            "os.kill(os.getpid(), signal.SIGKILL)\n"
+        )
+        done = subprocess.run([sys.executable, "-c", script, path], timeout=60, check=False)
+        assert done.returncode == -9
+        assert open_journal().load("a100", NOW) == (charge("k1"),)
+
+    def test_nobody_else_can_read_it(self, open_journal: Open, path: str) -> None:
+        journal = open_journal()
+        keep(journal, charge("k1"))
+        modes = {
+            stat.S_IMODE(os.stat(os.path.join(os.path.dirname(path), name)).st_mode)
+            for name in os.listdir(os.path.dirname(path))
+        }
+        assert modes == {0o600}
+        assert stat.S_IMODE(os.stat(os.path.dirname(path)).st_mode) == 0o700
+
+
+class TestWhenItCannotKeepItsWord:
+    @pytest.mark.parametrize("content", [b"this is no database at all" * 99, b"SQLite format 3\0x"])
+    def test_a_corrupt_file(self, open_journal: Open, path: str, content: bytes) -> None:
+        os.makedirs(os.path.dirname(path))
+        Path(path).write_bytes(content)
+        journal = open_journal()
+        with pytest.raises(OSError, match="journal"):
+            journal.load("a100", NOW)
+        with pytest.raises(OSError, match="journal"):
+            keep(journal, charge("k1"))
+        assert Path(path).read_bytes() == content
+
+    def test_a_damaged_page(self, open_journal: Open, path: str) -> None:
+        journal = open_journal()
+        keep(journal, *(charge(f"k{number}") for number in range(200)))
+        journal.close()
+        data = bytearray(Path(path).read_bytes())
+        data[4096:8192] = b"\xff" * 4096
+        Path(path).write_bytes(data)
+        with pytest.raises(OSError, match="journal"):
+            open_journal().load("a100", NOW)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            "UPDATE intents SET remedy = 'pray'",
+            "UPDATE intents SET wall = 'yesterday'",
+            "PRAGMA user_version = 99",
+        ],
+    )
+    def test_a_row_or_a_version_that_is_not_understood(
+        self, open_journal: Open, path: str, change: str
+    ) -> None:
+        journal = open_journal()
+        keep(journal, charge("k1"))
+        journal.close()
+        connection = sqlite3.connect(path, isolation_level=None)
+        connection.execute(change)
+        connection.close()
+        with pytest.raises(OSError, match="journal"):
+            open_journal().load("a100", NOW)
+
+    def test_a_folder_in_its_place(self, open_journal: Open, path: str) -> None:
+        os.makedirs(path)
+        with pytest.raises(OSError, match=r"journal|directory"):
+            open_journal().load("a100", NOW)
+
+    def test_a_writer_that_never_lets_go_is_waited_for_but_not_for_ever(
+        self, open_journal: Open, path: str
+    ) -> None:
+        journal = open_journal()
+        keep(journal, charge("k1"))
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN EXCLUSIVE")
+        try:
+            with pytest.raises(OSError, match="locked"):
+                keep(journal, charge("k2"))
+        finally:
+            other.close()
+        keep(journal, charge("k2"))
+        assert len(journal.load("a100", NOW)) == 2
+
+    def test_a_full_disk_and_then_room_again(self, small_disk: Path) -> None:
+        journal = SqliteJournal(str(small_disk / "journal.sqlite3"))
+        ballast = small_disk / "ballast"
+        try:
+            keep(journal, charge("k1"))
+            with pytest.raises(OSError, match="No space"):
+                ballast.write_bytes(b"x" * 2**20)
+            with pytest.raises(OSError, match="journal"):
+                keep(journal, *(charge(f"full-{number}") for number in range(200)))
+            ballast.unlink()
+            keep(journal, charge("k2"))
+            keys = [one.key for one in journal.load("a100", NOW)]
+        finally:
+            journal.close()
+        assert (keys[0], keys[-1]) == ("k1", "k2")
+
+    def test_a_read_only_disk(self, small_disk: Path) -> None:
+        path = str(small_disk / "journal.sqlite3")
+        journal = SqliteJournal(path)
+        keep(journal, charge("k1"))
+        journal.close()
+        mount("-o", "remount,ro", str(small_disk))
+        with pytest.raises(OSError, match=r"journal|Read-only"):
+            keep(journal, charge("k2"))
+        with pytest.raises(OSError, match=r"journal|Read-only"):
+            journal.load("a100", NOW)
+        journal.close()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 256 KiB."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small disk needs root")
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount("-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder))
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True, timeout=30)
+
+
+def mount(*arguments: str) -> None:
+    subprocess.run(["mount", *arguments], check=True, timeout=30)

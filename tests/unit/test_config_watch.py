@@ -1,0 +1,133 @@
+"""The watch tells of changed content, once a burst, and of nothing else."""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from watchdogd.adapters.config_watch import FolderWatch
+
+SOON = 10.0
+Changes = queue.Queue[frozenset[Path]]
+Begin = Callable[..., FolderWatch]
+
+
+@pytest.fixture
+def changes() -> Changes:
+    return queue.Queue()
+
+
+@pytest.fixture
+def begin(changes: Changes) -> Iterator[Begin]:
+    made: list[FolderWatch] = []
+
+    def start(*files: Path, poll_seconds: float = 60.0) -> FolderWatch:
+        watch = FolderWatch(files, changes.put, poll_seconds=poll_seconds, debounce_seconds=0.05)
+        watch.start()
+        made.append(watch)
+        return watch
+
+    yield start
+    for watch in made:
+        watch.close(SOON)
+
+
+@pytest.fixture
+def known_hosts(tmp_path: Path) -> Path:
+    path = tmp_path / "known_hosts"
+    path.write_text("one\n")
+    return path
+
+
+def test_written_in_place(known_hosts: Path, begin: Begin, changes: Changes) -> None:
+    begin(known_hosts)
+    known_hosts.write_text("two\n")
+    assert changes.get(timeout=SOON) == {known_hosts}
+
+
+def test_replaced_by_rename(
+    known_hosts: Path, tmp_path: Path, begin: Begin, changes: Changes
+) -> None:
+    begin(known_hosts)
+    new = tmp_path / "new"
+    new.write_text("two\n")
+    os.replace(new, known_hosts)
+    assert changes.get(timeout=SOON) == {known_hosts}
+
+
+def test_one_that_appears_and_one_that_vanishes(
+    known_hosts: Path, tmp_path: Path, begin: Begin, changes: Changes
+) -> None:
+    late = tmp_path / "id_late"
+    begin(known_hosts, late)
+    late.write_text("key\n")
+    assert changes.get(timeout=SOON) == {late}
+    known_hosts.unlink()
+    assert changes.get(timeout=SOON) == {known_hosts}
+
+
+def test_neither_the_same_content_nor_another_file_nor_reading_is_a_change(
+    known_hosts: Path, tmp_path: Path, begin: Begin, changes: Changes
+) -> None:
+    begin(known_hosts)
+    known_hosts.write_text("one\n")
+    (tmp_path / "other").write_text("x")
+    known_hosts.read_text()
+    known_hosts.write_text("two\n")
+    assert changes.get(timeout=SOON) == {known_hosts}
+    assert changes.empty()
+
+
+def test_a_file_behind_a_link_into_another_folder(
+    tmp_path: Path, begin: Begin, changes: Changes
+) -> None:
+    real = tmp_path / "elsewhere" / "known_hosts"
+    real.parent.mkdir()
+    real.write_text("one\n")
+    link = tmp_path / "known_hosts"
+    link.symlink_to(real)
+    begin(link)
+    real.write_text("two\n")
+    assert changes.get(timeout=SOON) == {link}
+
+
+@pytest.mark.parametrize(
+    "exhausted_at",
+    [
+        "watchdog.observers.inotify_c.InotifyFD._create_inotify_fd",
+        "watchdog.observers.api.BaseObserver.schedule",
+        "watchdog.observers.inotify.InotifyEmitter.on_thread_start",
+    ],
+)
+@pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
+def test_without_events_it_looks_by_itself(
+    exhausted_at: str,
+    known_hosts: Path,
+    begin: Begin,
+    changes: Changes,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def exhausted(*_: object, **__: object) -> None:
+        raise OSError(24, "inotify instance limit reached")
+
+    monkeypatch.setattr(exhausted_at, exhausted)
+    begin(known_hosts, poll_seconds=0.05)
+    assert "inotify instance limit reached" in caplog.text
+    known_hosts.write_text("two two\n")
+    assert changes.get(timeout=SOON) == {known_hosts}
+
+
+def test_a_folder_that_is_not_there_yet_is_no_error(
+    tmp_path: Path, begin: Begin, changes: Changes
+) -> None:
+    late = tmp_path / "later" / "known_hosts"
+    begin(late, poll_seconds=0.05)
+    late.parent.mkdir()
+    late.write_text("one\n")
+    assert changes.get(timeout=SOON) == {late}

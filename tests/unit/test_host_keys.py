@@ -1,0 +1,92 @@
+"""Lines of known_hosts, and the verdict on a server's key."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+
+from watchdogd.adapters.host_keys import (
+    KnownKey,
+    find_argv,
+    fingerprint,
+    parse_lines,
+    preferred_kinds,
+    verify,
+)
+from watchdogd.adapters.ssh_resolve import SshPlan, plan_from
+from watchdogd.core.words import Cause
+from watchdogd.errors import Permanent
+from watchdogd.settings import SshSettings
+
+KEY, OTHER = b"the key", b"another key"
+
+
+@pytest.fixture
+def plan() -> SshPlan:
+    return plan_from(SshSettings(host="abc.com", port=8027, known_hosts="/home/u/known hosts"), {})
+
+
+def known(blob: bytes = KEY, marker: str = "", kind: str = "ssh-ed25519") -> KnownKey:
+    return KnownKey(file="/f", marker=marker, kind=kind, blob=blob)
+
+
+def test_the_search() -> None:
+    assert find_argv("[abc.com]:8027", "/f") == ["ssh-keygen", "-F", "[abc.com]:8027", "-f", "/f"]
+
+
+def test_lines_with_markers_comments_and_rubbish() -> None:
+    good = base64.b64encode(KEY).decode()
+    text = (
+        "# Host [abc.com]:8027 found: line 1\n"
+        f"|1|salt=|hash= ssh-ed25519 {good} a comment\n"
+        f"@revoked  *.com\tssh-rsa   {good}\n"
+        f"@cert-authority * ssh-ed25519 {good}\n"
+        "abc.com ssh-ed25519 no!base64\n"
+        "abc.com\n\n"
+    )
+    assert parse_lines(text, "/f") == (
+        known(),
+        known(marker="@revoked", kind="ssh-rsa"),
+        known(marker="@cert-authority"),
+    )
+
+
+def test_kinds_that_are_known_are_asked_for_first() -> None:
+    offered = ("ssh-ed25519", "ecdsa-sha2-nistp256", "rsa-sha2-512", "rsa-sha2-256")
+    assert preferred_kinds([known(kind="ssh-rsa")], offered) == (
+        "rsa-sha2-512",
+        "rsa-sha2-256",
+        "ssh-ed25519",
+        "ecdsa-sha2-nistp256",
+    )
+    assert preferred_kinds([known(marker="@revoked", kind="ssh-rsa")], offered) == offered
+
+
+def test_a_known_key_passes_also_among_others_of_its_kind(plan: SshPlan) -> None:
+    verify(plan, (known(OTHER), known(KEY)), "ssh-ed25519", KEY)
+
+
+@pytest.mark.parametrize(
+    ("lines", "word", "mend"),
+    [
+        ((), "unknown", "ssh-keyscan -p 8027 abc.com >> '/home/u/known hosts'"),
+        ((known(OTHER),), "changed", "ssh-keygen -R '[abc.com]:8027' -f /f"),
+        ((known(), known(marker="@revoked")), "revoked", ""),
+        (
+            (known(OTHER, marker="@cert-authority"),),
+            "openssh",
+            "ssh-keyscan -p 8027 abc.com >> '/home/u/known hosts'",
+        ),
+    ],
+)
+def test_any_other_key_is_refused_for_good(
+    plan: SshPlan, lines: tuple[KnownKey, ...], word: str, mend: str
+) -> None:
+    with pytest.raises(Permanent) as raised:
+        verify(plan, lines, "ssh-ed25519", KEY)
+    assert raised.value.cause is Cause.HOST_KEY
+    assert raised.value.reached
+    assert word in raised.value.detail
+    assert fingerprint(KEY) in raised.value.detail or word == "openssh"
+    assert raised.value.mend == mend

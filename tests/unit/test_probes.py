@@ -1,0 +1,172 @@
+"""The probes that need no server: what each makes of what it is given."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.fakes_clock import FakeClock
+from tests.fakes_reach import FakeLink, FakeLinks, FakeSessions, reach_with
+from watchdogd.core.model import Observation
+from watchdogd.core.words import Cause, Kind, Layer, Outcome, ProbeName, Vantage
+from watchdogd.errors import Transient
+from watchdogd.ports import Deadline, EngineRefused, ProbeFunction, Reach, Reading, RouteFacts
+from watchdogd.probes import DECLARED_CAUSES, LAPTOP_PROBES, SERVER_PROBES
+from watchdogd.probes.agent import agent
+from watchdogd.probes.forward import forward
+from watchdogd.probes.network import network
+from watchdogd.probes.observing import one_line
+from watchdogd.probes.session import session
+from watchdogd.probes.ssh import ssh
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+def seen(probe: ProbeFunction, reach: Reach) -> Observation:
+    (observation,) = read(probe, reach).observations
+    return observation
+
+
+def read(probe: ProbeFunction, reach: Reach) -> Reading:
+    return probe(reach, Deadline.after(reach.clock, 10), ())
+
+
+class TestAgent:
+    def test_well(self, clock: FakeClock) -> None:
+        found = seen(agent, reach_with(clock))
+        assert (found.outcome, found.layer, found.vantage) == (
+            Outcome.OK,
+            Layer.AGENT,
+            Vantage.LAPTOP,
+        )
+
+    def test_unwell(self, clock: FakeClock) -> None:
+        found = seen(agent, reach_with(clock, health="no descriptors left"))
+        assert (found.cause, found.detail) == (Cause.AGENT, "no descriptors left")
+
+
+class TestNetwork:
+    @pytest.mark.parametrize(
+        ("facts", "outcome", "cause"),
+        [
+            (RouteFacts(routed=True, resolved=True), Outcome.OK, None),
+            (RouteFacts(routed=True, resolved=None), Outcome.OK, None),
+            (RouteFacts(routed=True, resolved=False), Outcome.FAIL, Cause.DNS),
+            (RouteFacts(routed=False, resolved=False), Outcome.FAIL, Cause.OFFLINE),
+            (RouteFacts(routed=False, resolved=True), Outcome.FAIL, Cause.OFFLINE),
+            (RouteFacts(routed=None, resolved=False), Outcome.FAIL, Cause.DNS),
+            (RouteFacts(routed=None, resolved=None), Outcome.UNKNOWN, None),
+        ],
+    )
+    def test_facts_to_cause(
+        self, clock: FakeClock, facts: RouteFacts, outcome: Outcome, cause: Cause | None
+    ) -> None:
+        found = seen(network, reach_with(clock, route=facts))
+        assert (found.outcome, found.cause) == (outcome, cause)
+
+    def test_the_last_good_address_is_named(self, clock: FakeClock) -> None:
+        facts = RouteFacts(routed=True, resolved=False, address="192.0.2.7", error="no such name")
+        assert seen(network, reach_with(clock, route=facts)).detail.endswith("192.0.2.7")
+
+
+class TestSsh:
+    def test_a_link_that_speaks(self, clock: FakeClock) -> None:
+        assert seen(ssh, reach_with(clock)).outcome is Outcome.OK
+
+    def test_a_silent_link(self, clock: FakeClock) -> None:
+        link = FakeLink(clock)
+        link.last_received = clock.run() - 12
+        found = seen(ssh, reach_with(clock, links=FakeLinks(link=link, silent=True)))
+        assert found.cause is Cause.LINK_LOST
+        assert "12 s" in found.detail
+
+    def test_a_link_that_ended(self, clock: FakeClock) -> None:
+        link = FakeLink(clock)
+        link.living = False
+        found = seen(ssh, reach_with(clock, links=FakeLinks(link=link)))
+        assert found.cause is Cause.LINK_LOST
+
+    @pytest.mark.parametrize("dialing", [True, False])
+    def test_the_last_dial_names_the_cause(self, clock: FakeClock, dialing: bool) -> None:
+        links = FakeLinks(failure=Cause.HOST_KEY, failure_detail="another key", dialing=dialing)
+        found = seen(ssh, reach_with(clock, links=links))
+        assert (found.outcome, found.cause, found.detail) == (
+            Outcome.FAIL,
+            Cause.HOST_KEY,
+            "another key",
+        )
+
+    def test_a_loss_before_the_next_dial_ended(self, clock: FakeClock) -> None:
+        found = seen(ssh, reach_with(clock, links=FakeLinks(number=3, dialing=True)))
+        assert found.cause is Cause.LINK_LOST
+
+    def test_the_first_dial_is_no_failure(self, clock: FakeClock) -> None:
+        links = FakeLinks(number=None, dialing=True)
+        assert seen(ssh, reach_with(clock, links=links)).outcome is Outcome.UNKNOWN
+
+
+class TestForward:
+    def test_ours(self, clock: FakeClock) -> None:
+        assert seen(forward, reach_with(clock)).outcome is Outcome.OK
+
+    def test_somebody_elses(self, clock: FakeClock) -> None:
+        links = FakeLinks(bound=False, holder="nc (pid 7)")
+        found = seen(forward, reach_with(clock, links=links))
+        assert found.cause is Cause.PORT_CONFLICT
+        assert "nc (pid 7)" in found.detail
+        assert "127.0.0.1:9000" in found.detail
+
+    def test_not_bound_yet(self, clock: FakeClock) -> None:
+        links = FakeLinks(bound=False)
+        assert seen(forward, reach_with(clock, links=links)).outcome is Outcome.UNKNOWN
+
+
+class TestSession:
+    @pytest.mark.parametrize("kind", [Kind.CONTAINER, Kind.SESSION])
+    def test_missing(self, clock: FakeClock, kind: Kind) -> None:
+        reading = read(session, reach_with(clock, kind=kind, sessions=FakeSessions(clock)))
+        (found,) = reading.observations
+        assert (found.cause, found.layer) == (Cause.SESSION_MISSING, Layer.CONTAINER)
+        assert reading.session is not None
+        assert reading.session.exists is False
+
+    @pytest.mark.parametrize(
+        ("kind", "outcome"), [(Kind.CONTAINER, Outcome.OK), (Kind.SESSION, Outcome.FAIL)]
+    )
+    def test_a_command_that_ended_matters_where_it_is_the_runtime(
+        self, clock: FakeClock, kind: Kind, outcome: Outcome
+    ) -> None:
+        sessions = FakeSessions(clock, running={"colab_session": False})
+        found = seen(session, reach_with(clock, kind=kind, sessions=sessions))
+        assert found.outcome is outcome
+
+    def test_not_installed_is_unknown_and_says_what_mends_it(self, clock: FakeClock) -> None:
+        sessions = FakeSessions(clock, refuses=EngineRefused("no tmux", "apt-get install tmux"))
+        found = seen(session, reach_with(clock, sessions=sessions))
+        assert (found.outcome, found.mend) == (Outcome.UNKNOWN, "apt-get install tmux")
+
+    def test_a_lost_link_is_unknown(self, clock: FakeClock) -> None:
+        sessions = FakeSessions(clock, refuses=Transient(Cause.LINK_LOST, "gone"))
+        assert seen(session, reach_with(clock, sessions=sessions)).outcome is Outcome.UNKNOWN
+
+    def test_no_session_is_no_observation(self, clock: FakeClock) -> None:
+        assert read(session, reach_with(clock, kind=Kind.EXTERNAL)).observations == ()
+
+
+class TestRegistries:
+    def test_each_probe_is_known_once_and_declares_causes(self) -> None:
+        names = [*LAPTOP_PROBES, *SERVER_PROBES]
+        assert len(names) == len(set(names))
+        assert set(names) == set(DECLARED_CAUSES)
+        assert set(ProbeName) - set(names) == {ProbeName.KERNEL, ProbeName.GPU, ProbeName.TRAINING}
+
+    def test_the_host_is_read_after_what_it_depends_on(self) -> None:
+        order = list(SERVER_PROBES)
+        assert order.index(ProbeName.HOST) > order.index(ProbeName.CONTAINER)
+        assert order.index(ProbeName.HOST) > order.index(ProbeName.SESSION)
+
+
+def test_somebody_elses_text_is_one_printable_line() -> None:
+    assert one_line("a\x1b[2Jb\r\nc" + "d" * 99, 12) == "a [2Jb  cddd"

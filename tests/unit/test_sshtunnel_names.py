@@ -1,0 +1,71 @@
+"""Pins each private name of sshtunnel and paramiko that is relied upon: a new release must be read first."""
+
+from __future__ import annotations
+
+import inspect
+import socketserver
+
+import paramiko
+import pytest
+import sshtunnel
+from paramiko.agent import AgentSSH
+from paramiko.packet import Packetizer
+
+from watchdogd.adapters.forward import _Tunnel
+from watchdogd.adapters.ssh_link import StampedPacketizer
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("_connect_to_gateway", ["self"]),
+        ("_make_ssh_forward_server_class", ["self", "remote_address_"]),
+        ("_make_ssh_forward_handler_class", ["self", "remote_address_"]),
+        ("_serve_forever_wrapper", ["self", "_srv", "poll_interval"]),
+        ("_stop_transport", ["self", "force"]),
+    ],
+)
+def test_the_tunnel_s_own_methods(name: str, parameters: list[str]) -> None:
+    method = getattr(sshtunnel.SSHTunnelForwarder, name)
+    assert list(inspect.signature(method).parameters) == parameters
+
+
+def test_what_is_replaced_is_called_by_the_stock_code() -> None:
+    source = inspect.getsource(sshtunnel.SSHTunnelForwarder)
+    for call in (
+        "self._consolidate_auth(",
+        "self._connect_to_gateway()",
+        "self._make_ssh_forward_server_class",
+        "self._make_ssh_forward_handler_class(",
+        "target=self._serve_forever_wrapper",
+        "self._transport.is_active()",
+        "self._transport.close()",
+        "self._transport.stop_thread()",
+        "self._server_list.append(",
+    ):
+        assert call in source, call
+    for name in vars(_Tunnel):
+        if name.startswith("_") and not name.startswith("__"):
+            assert hasattr(sshtunnel.SSHTunnelForwarder, name), name
+
+
+def test_the_server_is_a_threading_tcp_server_that_binds_as_socketserver_does() -> None:
+    server = sshtunnel._ThreadingForwardServer
+    assert issubclass(server, socketserver.ThreadingMixIn)
+    assert issubclass(server, socketserver.TCPServer)
+    assert server.server_bind is socketserver.TCPServer.server_bind
+    assert server.get_request is socketserver.TCPServer.get_request
+    assert sshtunnel.SSHTunnelForwarder.skip_tunnel_checkup is True
+
+
+def test_paramiko_s() -> None:
+    assert list(inspect.signature(AgentSSH._connect).parameters) == ["self", "conn"]  # type: ignore[attr-defined]
+    assert callable(AgentSSH._close)  # type: ignore[attr-defined]
+    for name in ("read_message", "start_handshake"):
+        ours, theirs = getattr(StampedPacketizer, name), getattr(Packetizer, name)
+        assert list(inspect.signature(ours).parameters) == list(
+            inspect.signature(theirs).parameters
+        )
+    source = inspect.getsource(paramiko.Transport)
+    assert "(packetizer_class or Packetizer)(sock)" in source
+    assert "self.packetizer.start_handshake(" in source

@@ -1,0 +1,238 @@
+"""The answers to ``status`` and ``url``: their shape, their times, and that no token is in the first."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from watchdogd.control import StatusAnswers
+from watchdogd.core.commands import StateChanged
+from watchdogd.core.events import LinkLost
+from watchdogd.core.model import (
+    Dialing,
+    Env,
+    Generation,
+    Incident,
+    Intent,
+    Observation,
+    TargetState,
+    Verdict,
+    View,
+)
+from watchdogd.core.words import (
+    Cause,
+    Kind,
+    Layer,
+    Outcome,
+    Phase,
+    ProbeName,
+    Refusal,
+    Remedy,
+    State,
+    Vantage,
+)
+from watchdogd.ports import ForwardFacts
+from watchdogd.settings import (
+    Address,
+    AgentSettings,
+    ForwardSettings,
+    RuntimeSettings,
+    Secret,
+    Settings,
+    SshSettings,
+    TargetSettings,
+)
+from watchdogd.sinks.recent import RecentFacts
+
+TOKEN = "t0ken/with+odd&chars"
+
+
+class StillClock:
+    """Implements ``ports.Clock``; stands."""
+
+    def run(self) -> float:
+        return 1000.0
+
+    def boot(self) -> float:
+        return 5000.0
+
+    def wall(self) -> float:
+        return 1_790_000_000.0
+
+    def boot_id(self) -> str:
+        return "b"
+
+    def chance(self) -> float:
+        return 0.5
+
+    def wait(self, seconds: float) -> None:
+        raise AssertionError
+
+
+class KnownToken:
+    """Implements ``ports.Tokens``."""
+
+    def __init__(self, token: str | None) -> None:
+        self._token = token
+
+    def current(self) -> Secret | None:
+        return None if self._token is None else Secret(self._token)
+
+    def pinned(self) -> Secret:
+        raise AssertionError
+
+    def learn(self, token: Secret) -> None:
+        raise AssertionError
+
+
+def target(name: str, port: int) -> TargetSettings:
+    return TargetSettings(
+        name=name,
+        ssh=SshSettings(host="h"),
+        forward=ForwardSettings(local=Address("127.0.0.1", port)),
+        runtime=RuntimeSettings(kind=Kind.EXTERNAL),
+    )
+
+
+def seen(layer: Layer, outcome: Outcome, vantage: Vantage, **more: object) -> Observation:
+    base = Observation(
+        probe=ProbeName.RUNTIME_TUNNEL,
+        layer=layer,
+        vantage=vantage,
+        outcome=outcome,
+        started=980.0,
+        ended=990.0,
+    )
+    return Observation(
+        **{**{name: getattr(base, name) for name in base.__dataclass_fields__}, **more}
+    )
+
+
+BUSY = TargetState(
+    phase=Phase.ACTING,
+    shown=State.HEALING,
+    shown_since_boot=4940.0,
+    verdict=Verdict(
+        outcome=Outcome.FAIL,
+        cause=Cause.RUNTIME_HUNG,
+        layer=Layer.RUNTIME,
+        usable=False,
+        served=False,
+        layers=((Layer.RUNTIME, Outcome.FAIL), (Layer.SSH, Outcome.OK), (Layer.KERNEL, Outcome.UNKNOWN)),
+        detail=f"a server's text with {TOKEN} in it",
+        mend="mend it",
+    ),
+    observations=(
+        seen(Layer.RUNTIME, Outcome.OK, Vantage.SERVER),
+        seen(Layer.RUNTIME, Outcome.FAIL, Vantage.TUNNEL, cause=Cause.RUNTIME_HUNG, detail="silent", ended=995.0),
+        seen(Layer.SSH, Outcome.OK, Vantage.LAPTOP),
+    ),
+    refusals=((Remedy.RESTART_CONTAINER, Refusal.VETO),),
+    incident=Incident(id="a-1", cause=Cause.RUNTIME_HUNG, opened_wall=1_789_999_900.0, opened_boot=1.0,
+                      first_failure_boot=0.5, remedies=(Remedy.RECONNECT,)),
+    intent=Intent(key="k", remedy=Remedy.RESTART_CONTAINER, incident="a-1", cause=Cause.RUNTIME_HUNG,
+                  generation=Generation(), decided=997.0, deadline_seconds=60.0, charged=True),
+    dialing=Dialing(lost_at=970.0, attempt=3, next_at=1004.5, failure=Cause.SSHD_DOWN, port_holder="python (pid 7)"),
+)  # fmt: skip
+
+
+def answers(view: View, tokens: dict[str, KnownToken], *names: str) -> StatusAnswers:
+    settings = Settings(
+        agent=AgentSettings(state_dir="/s"),
+        targets={name: target(name, 9000 + number) for number, name in enumerate(names)},
+    )
+    recent = RecentFacts()
+    facts = [StateChanged(old=State.UP, new=State.DOWN, cause=None, detail=f"x {TOKEN}")]
+    env = Env(run=1.0, boot=1.0, wall=1_789_999_999.0, boot_id="b", chance=0.0)
+    recent.told("a", LinkLost(number=1), facts, TargetState(), env)
+    forward = ForwardFacts(
+        bound=True, holder="", open_connections=2, sent_bytes=10, received_bytes=20
+    )
+    return StatusAnswers(
+        lambda: view, settings, tokens, recent, {"a": lambda: forward}, StillClock()
+    )
+
+
+VIEW = View(targets={"a": BUSY}, started_wall=1_789_990_000.0, last_round_wall=1_789_999_995.0)
+
+
+def test_status_is_whole() -> None:
+    answer = json.loads(
+        json.dumps(answers(VIEW, {"a": KnownToken(TOKEN)}, "a", "b")({"verb": "status"}))
+    )
+    assert answer["schema"] == "watchdogd.status/1"
+    assert re.fullmatch(r"\d+\.\d+\.\d+", answer["version"])
+    assert answer["pid"] > 0
+    assert answer["started"] == "2026-09-21T11:26:40.000Z"
+    a, b = answer["targets"]
+    assert (a["name"], a["state"], a["cause"], a["phase"]) == (
+        "a",
+        "healing",
+        "runtime_hung",
+        "acting",
+    )
+    assert a["since"] == "2026-09-21T14:12:20.000Z"
+    assert a["usable"] is False
+    assert a["incident"]["id"] == "a-1"
+    assert a["incident"]["remedies"] == ["reconnect"]
+    assert (a["remedy"]["remedy"], a["remedy"]["age"]) == ("restart_container", 3.0)
+    assert a["refusals"] == [{"remedy": "restart_container", "reason": "veto"}]
+    assert a["link"]["up"] is False
+    assert (a["link"]["attempt"], a["link"]["next_dial_in"]) == (3, 4.5)
+    assert a["link"]["since"] == "2026-09-21T14:12:50.000Z"
+    assert a["link"]["port_holder"] == "python (pid 7)"
+    assert (a["forward"]["local"], a["forward"]["open_connections"]) == ("127.0.0.1:9000", 2)
+    assert [entry["kind"] for entry in a["recent"]] == ["link_lost", "state_changed"]
+    assert (b["name"], b["state"], b["since"], b["forward"]) == ("b", "unknown", None, None)
+
+
+def test_the_ladder_is_lowest_first_and_shows_the_telling_observation() -> None:
+    answer = json.loads(json.dumps(answers(VIEW, {}, "a").status("a")))
+    layers = answer["targets"][0]["layers"]
+    assert [(layer["layer"], layer["outcome"]) for layer in layers] == [
+        ("ssh", "ok"), ("runtime", "fail"), ("kernel", "unknown")]  # fmt: skip
+    runtime = layers[1]
+    assert (runtime["vantage"], runtime["age"], runtime["detail"]) == ("tunnel", 5.0, "silent")
+    assert [each["vantage"] for each in runtime["observations"]] == ["tunnel", "server"]
+    assert layers[2]["vantage"] is None
+
+
+def test_no_token_is_in_a_status() -> None:
+    found = answers(VIEW, {"a": KnownToken(TOKEN)}, "a")
+    assert TOKEN not in json.dumps(found({"verb": "status"}))
+    assert "text with *** in it" in json.dumps(found({"verb": "status"}))
+
+
+def test_url_is_the_forwards_port_with_the_token_quoted() -> None:
+    found = answers(VIEW, {"a": KnownToken(TOKEN), "b": KnownToken(None)}, "a", "b")
+    assert found({"verb": "url", "target": "a"}) == {
+        "schema": "watchdogd.url/1",
+        "target": "a",
+        "url": "http://localhost:9000/?token=t0ken%2Fwith%2Bodd%26chars",
+    }
+
+
+@pytest.mark.parametrize(
+    ("request_", "code"),
+    [
+        ({"verb": "url"}, "which_target"),
+        ({"verb": "url", "target": "b"}, "no_token"),
+        ({"verb": "status", "target": "aa"}, "no_such_target"),
+        ({"verb": "url", "target": 5}, "no_such_target"),
+        ({"verb": "status", "target": ["a"]}, "no_such_target"),
+        ({"verb": "heal"}, "no_such_verb"),
+        ({}, "no_such_verb"),
+    ],
+)
+def test_what_cannot_be_answered_has_a_code(request_: dict[str, object], code: str) -> None:
+    found = answers(VIEW, {"a": KnownToken(TOKEN)}, "a", "b")(request_)
+    error = found["error"]
+    assert isinstance(error, dict)
+    assert error["code"] == code
+    assert TOKEN not in json.dumps(found)
+
+
+def test_the_only_target_needs_no_name() -> None:
+    assert "url" in answers(VIEW, {"a": KnownToken("x")}, "a")({"verb": "url"})

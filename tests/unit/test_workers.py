@@ -1,0 +1,144 @@
+"""The pool: one job, one deadline, exactly one answer."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from watchdogd.adapters.clock import SystemClock
+from watchdogd.workers import HUNG_LIMIT, Answer, Overdue, Raised, Value, Workers
+
+SOON = 5.0
+
+
+@pytest.fixture
+def workers() -> Iterator[Workers]:
+    pool = Workers(SystemClock(), limit=4)
+    yield pool
+    assert pool.close(SOON) == ()
+
+
+@pytest.fixture
+def answers() -> queue.Queue[Answer[str]]:
+    return queue.Queue()
+
+
+@pytest.fixture
+def gate() -> Iterator[threading.Event]:
+    """Hangs jobs until set; set at the end in any case."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+def test_a_value_comes_back_once(workers: Workers, answers: queue.Queue[Answer[str]]) -> None:
+    workers.submit("job", lambda: "done", SOON, answers.put)
+    assert answers.get(timeout=SOON) == Value("done")
+    assert workers.close(SOON) == ()
+    assert answers.empty()
+
+
+def test_what_a_job_raises_is_its_answer(
+    workers: Workers, answers: queue.Queue[Answer[str]]
+) -> None:
+    def broken() -> str:
+        raise ZeroDivisionError
+
+    workers.submit("job", broken, SOON, answers.put)
+    answer = answers.get(timeout=SOON)
+    assert isinstance(answer, Raised)
+    assert isinstance(answer.error, ZeroDivisionError)
+    workers.submit("next", lambda: "still here", SOON, answers.put)
+    assert answers.get(timeout=SOON) == Value("still here")
+
+
+def test_a_job_that_hangs_is_answered_at_its_deadline_and_its_late_result_dropped(
+    workers: Workers,
+    answers: queue.Queue[Answer[str]],
+    gate: threading.Event,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def hang() -> str:
+        gate.wait()
+        return "too late"
+
+    job = workers.submit("slow", hang, 0.05, answers.put)
+    assert answers.get(timeout=SOON) == Overdue()
+    assert workers.hung() == 1
+    assert job.running()
+    with caplog.at_level(logging.WARNING):
+        gate.set()
+        assert workers.close(SOON) == ()
+    assert not job.running()
+    assert workers.hung() == 0
+    assert answers.empty()
+    assert "result is dropped" in caplog.text
+
+
+def test_hung_jobs_take_no_place_of_others_and_are_reported_above_the_limit(
+    workers: Workers, answers: queue.Queue[Answer[str]], gate: threading.Event
+) -> None:
+    def hang() -> str:
+        gate.wait()
+        return ""
+
+    for count in range(1, HUNG_LIMIT + 2):
+        assert workers.health() == ""
+        workers.submit(f"slow {count}", hang, 0.02, answers.put)
+        assert answers.get(timeout=SOON) == Overdue()
+    assert str(HUNG_LIMIT + 1) in workers.health()
+    workers.submit("quick", lambda: "served", SOON, answers.put)
+    assert answers.get(timeout=SOON) == Value("served")
+    gate.set()
+
+
+def test_a_job_that_found_no_thread_by_its_deadline_is_never_begun(
+    answers: queue.Queue[Answer[str]], gate: threading.Event
+) -> None:
+    pool = Workers(SystemClock(), limit=1)
+    begun = threading.Event()
+    pool.submit("first", lambda: str(gate.wait()), SOON, answers.put)
+
+    def second() -> str:
+        begun.set()
+        return ""
+
+    pool.submit("second", second, 0.05, answers.put)
+    assert answers.get(timeout=SOON) == Overdue()
+    gate.set()
+    assert answers.get(timeout=SOON) == Value("True")
+    assert pool.close(SOON) == ()
+    assert not begun.is_set()
+
+
+def test_many_jobs_are_each_answered_exactly_once(workers: Workers) -> None:
+    got: queue.Queue[Answer[int]] = queue.Queue()
+    for number in range(200):
+        workers.submit(f"job {number}", lambda number=number: number, SOON, got.put)  # type: ignore[misc]
+    values = [got.get(timeout=SOON) for _ in range(200)]
+    assert sorted(one.value for one in values if isinstance(one, Value)) == list(range(200))
+    assert got.empty()
+
+
+def test_close_names_what_hangs_on_and_answers_nothing_more(
+    answers: queue.Queue[Answer[str]], gate: threading.Event
+) -> None:
+    pool = Workers(SystemClock(), limit=1)
+    inside = threading.Event()
+
+    def hang() -> str:
+        inside.set()
+        gate.wait()
+        return ""
+
+    pool.submit("wedged", hang, SOON, answers.put)
+    assert inside.wait(SOON)
+    assert pool.close(0.05) == ("wedged",)
+    gate.set()
+    assert pool.close(SOON) == ()
+    pool.submit("after the end", lambda: "", SOON, answers.put)
+    assert answers.empty()

@@ -1,0 +1,209 @@
+"""Engine ``sshtunnel``: dials with paramiko, checks the host key, logs in with keys, makes a link.
+
+Each phase has its limit and each failure is translated here, once, into a cause. Nothing is ever
+asked of a person, no unknown host key is accepted, and no key is shown to an unverified server.
+"""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import socket
+import threading
+
+import paramiko
+from paramiko.ssh_exception import IncompatiblePeer
+
+from watchdogd.adapters.host_keys import KnownKey, look_up, preferred_kinds, verify
+from watchdogd.adapters.login_keys import LoginKey, LoginKeys
+from watchdogd.adapters.ssh_connect import Found, addresses, await_banner, connect
+from watchdogd.adapters.ssh_link import GONE, SshLink, StampedPacketizer, close_transport
+from watchdogd.adapters.ssh_resolve import SshPlan
+from watchdogd.core.words import Cause
+from watchdogd.errors import Permanent, Transient
+from watchdogd.ports import Clock, Deadline, LinkNews
+
+_DIAL_SECONDS = 30.0
+_HANDSHAKE_SECONDS = 15.0
+_LOGIN_SECONDS = 15.0
+_CLOSE_SECONDS = 2.0
+
+
+class SshtunnelEngine:
+    """Implements ``ports.SshEngine``. One dial at a time: the caller's duty."""
+
+    def __init__(self, plan: SshPlan, keepalive: float, clock: Clock, *, name: str = "ssh") -> None:
+        """``keepalive``: seconds between questions on a link; ``name``: of the threads."""
+        # paramiko logs each line of a traceback as an error; the cause is told by what is raised.
+        logging.getLogger("paramiko").setLevel(logging.CRITICAL)
+        self._plan = plan
+        self._keepalive = keepalive
+        self._clock = clock
+        self._name = name
+        self._last_good: tuple[Found, ...] = ()
+        self._dials = 0
+
+    def dial(self, deadline: Deadline, news: LinkNews) -> SshLink:
+        """See the port. Ends within 30 s also if the deadline is later."""
+        limit = deadline.at_most(_DIAL_SECONDS)
+        self._dials += 1
+        known = look_up(self._plan, limit)
+        keys = LoginKeys(self._plan, limit)
+        try:
+            connection = self._connect(limit)
+            try:
+                await_banner(connection, limit)
+                return self._enter(connection, known, keys, limit, news)
+            except BaseException:
+                connection.close()
+                raise
+        finally:
+            keys.close()
+
+    def _connect(self, deadline: Deadline) -> socket.socket:
+        found = self._addresses(deadline)
+        connection = connect(found, f"{self._plan.host}:{self._plan.port}", deadline)
+        self._last_good = found
+        return connection
+
+    def _addresses(self, deadline: Deadline) -> tuple[Found, ...]:
+        try:
+            return addresses(self._plan, deadline)
+        except Transient:
+            # The name service may be what is broken; the host key is still checked.
+            if not self._last_good:
+                raise
+            return self._last_good
+
+    def _enter(
+        self,
+        connection: socket.socket,
+        known: tuple[KnownKey, ...],
+        keys: LoginKeys,
+        deadline: Deadline,
+        news: LinkNews,
+    ) -> SshLink:
+        name = f"{self._name}-link{self._dials}"
+        packetizer = StampedPacketizer(connection, self._clock)
+        transport = paramiko.Transport(
+            connection,
+            packetizer_class=lambda _: packetizer,  # type: ignore[arg-type]  # any callable will do
+        )
+        transport.name = f"{name}-transport"
+        transport.banner_timeout = transport.handshake_timeout = _HANDSHAKE_SECONDS
+        try:
+            _handshake(transport, self._plan, known, deadline)
+            _log_in(transport, self._plan, keys.keys, deadline)
+            return SshLink(
+                transport,
+                packetizer,
+                keepalive=self._keepalive,
+                clock=self._clock,
+                news=news,
+                name=name,
+            )
+        except BaseException:
+            close_transport(transport, Deadline.after(self._clock, _CLOSE_SECONDS))
+            raise
+
+
+def _handshake(
+    transport: paramiko.Transport,
+    plan: SshPlan,
+    known: tuple[KnownKey, ...],
+    deadline: Deadline,
+) -> None:
+    """Keys are exchanged and the server is the one that known_hosts knows, or it raises."""
+    offers = transport.get_security_options()
+    offers.key_types = preferred_kinds(known, offers.key_types)
+    done = threading.Event()
+    transport.start_client(event=done)
+    if not done.wait(deadline.at_most(_HANDSHAKE_SECONDS).remaining()):
+        raise _failed(Cause.HOST_UNREACHABLE, "key exchange did not end in time", "host_key")
+    error = transport.get_exception()
+    if isinstance(error, IncompatiblePeer):
+        raise Permanent(
+            Cause.SSHD_REJECTS,
+            f"no common algorithm with this server ({error}): it needs engine `openssh`, which is "
+            "not built yet",
+            phase="banner",
+            reached=True,
+        ) from error
+    if error is not None or not transport.is_active():
+        told = f"the connection ended during key exchange ({error or 'no reason given'})"
+        raise _failed(Cause.SSHD_REJECTS, told, "banner") from error
+    key = transport.get_remote_server_key()
+    verify(plan, known, key.get_name(), key.asbytes())
+
+
+def _log_in(
+    transport: paramiko.Transport,
+    plan: SshPlan,
+    keys: tuple[LoginKey, ...],
+    deadline: Deadline,
+) -> None:
+    """Logged in with one of the keys, or it raises."""
+    limit = deadline.at_most(_LOGIN_SECONDS)
+    refused: list[str] = []
+    for key in keys:
+        if _offer(transport, plan, key, refused, limit):
+            return
+        refused.append(key.shown)
+    raise _refused(plan, f"the server refused {', '.join(refused)} for {plan.user}", refused[0])
+
+
+def _offer(
+    transport: paramiko.Transport,
+    plan: SshPlan,
+    key: LoginKey,
+    refused: list[str],
+    deadline: Deadline,
+) -> bool:
+    done = threading.Event()
+    try:
+        transport.auth_publickey(plan.user, key.key, done)
+    except GONE as error:
+        raise _auth_broke(plan, key, refused, error) from error
+    if not done.wait(deadline.remaining()):
+        raise _failed(Cause.HOST_UNREACHABLE, "the login was not answered in time", "auth")
+    if transport.is_authenticated():
+        return True
+    why = transport.get_exception()
+    if isinstance(why, paramiko.BadAuthenticationType):
+        raise _refused(plan, f"the server takes no keys: {why.allowed_types}", key.shown)
+    if isinstance(why, paramiko.AuthenticationException):
+        # Accepted as a first step only: somebody would have to type the second.
+        raise _refused(plan, f"the server wants more than a key for {plan.user}", key.shown)
+    if not transport.is_active():
+        raise _auth_broke(plan, key, refused, why) from why
+    return False
+
+
+def _auth_broke(
+    plan: SshPlan, key: LoginKey, refused: list[str], error: Exception | None
+) -> Permanent | Transient:
+    """The connection ended while this key was offered: because of the agent, the keys, or sshd."""
+    if isinstance(error, TimeoutError):
+        return _refused(plan, f"the agent did not sign with {key.shown} in time", key.shown)
+    if isinstance(error, paramiko.SSHException) and "signing" in str(error):
+        return _refused(plan, f"the agent refused to sign with {key.shown}", key.shown)
+    if refused:
+        told = f"the server refused {', '.join(refused)} and ended the connection"
+        return _refused(plan, told, refused[0])
+    return _failed(Cause.SSHD_REJECTS, "the server ended the connection during login", "auth")
+
+
+def _refused(plan: SshPlan, told: str, shown: str) -> Permanent:
+    file = shown.partition(" (")[0]
+    key = f"-i {shlex.quote(file)}.pub " if file.startswith("/") else ""
+    return Permanent(
+        Cause.AUTH,
+        told,
+        phase="auth",
+        mend=f"ssh-copy-id {key}-p {plan.port} {shlex.quote(f'{plan.user}@{plan.host}')}",
+        reached=True,
+    )
+
+
+def _failed(cause: Cause, told: str, phase: str) -> Transient:
+    return Transient(cause, told, phase=phase, reached=True)

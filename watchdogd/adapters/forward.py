@@ -1,0 +1,352 @@
+"""The local listener of a target: bound before the first dial, kept over all links.
+
+sshtunnel, and this is the only import of it, binds, accepts and runs a thread for each client. It
+is handed a slot where it expects its SSH connection, so it never dials, never closes its port to
+reconnect and never sees a connection whose server was not verified.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import socket
+import socketserver
+import threading
+from contextlib import suppress
+from typing import Any
+
+import sshtunnel
+
+from watchdogd.adapters.bounded import within
+from watchdogd.adapters.forward_answer import Refusal, refuse
+from watchdogd.adapters.forward_slot import Slot
+from watchdogd.adapters.port_holder import UNKNOWN, holder_of
+from watchdogd.adapters.pump import Meter, pump
+from watchdogd.core.words import Cause
+from watchdogd.errors import ConfigError, Permanent, Problem, Transient
+from watchdogd.ports import Clock, Deadline, ForwardFacts, Link, Stream
+from watchdogd.settings import Address
+
+_OPEN_SECONDS = 10.0
+_STOP_SECONDS = 5.0
+_LOOK_SECONDS = 0.2
+_POLL_SECONDS = 0.5
+_GRACE_SECONDS = 0.5
+_BACKLOG = 128
+
+
+class _Transport:
+    """What sshtunnel takes for its SSH connection: active from bind to shutdown, and nothing else."""
+
+    def __init__(self) -> None:
+        self._active = True
+
+    def is_active(self) -> bool:
+        return self._active
+
+    def close(self) -> None:
+        self._active = False
+
+    def stop_thread(self) -> None:
+        """Asked for by sshtunnel at its end; there is no thread."""
+
+
+class _Tunnel(sshtunnel.SSHTunnelForwarder):  # type: ignore[misc]  # sshtunnel has no types
+    """sshtunnel with everything replaced that is not listening."""
+
+    def __init__(self, local: Address, remote: Address, owner: ListeningForward) -> None:
+        self._owner = owner
+        self.bind_error: OSError | None = None
+        super().__init__(
+            ("unused.invalid", 22),
+            ssh_username="-",
+            ssh_config_file=None,
+            local_bind_address=(local.host, local.port),
+            remote_bind_address=(remote.host, remote.port),
+            allow_agent=False,
+            host_pkey_directories=[],
+            set_keepalive=0.0,
+            compression=False,
+            logger=_quiet_logger(),
+        )
+
+    @staticmethod
+    def _consolidate_auth(**_: object) -> tuple[None, list[object]]:
+        return None, []  # touches no agent and no key file
+
+    def _connect_to_gateway(self) -> None:
+        self._transport = _Transport()
+
+    def _make_ssh_forward_server_class(self, _remote: object) -> type:
+        tunnel, owner = self, self._owner
+
+        class Server(sshtunnel._ThreadingForwardServer):  # type: ignore[misc]
+            request_queue_size = _BACKLOG
+            address_family = owner.family
+
+            def server_bind(self) -> None:
+                try:
+                    super().server_bind()
+                except OSError as error:
+                    tunnel.bind_error = error  # sshtunnel loses it
+                    raise
+
+            def get_request(self) -> Any:
+                owner.admit()
+                return super().get_request()
+
+        return Server
+
+    def _make_ssh_forward_handler_class(self, remote: tuple[str, int]) -> type:
+        owner, tunnel_logger = self._owner, self.logger
+
+        class Handler(socketserver.BaseRequestHandler):
+            remote_address = remote
+            logger = tunnel_logger
+
+            def handle(self) -> None:
+                owner.serve(self.request, self.client_address[1])
+
+        return Handler
+
+    def _serve_forever_wrapper(self, server: Any, poll_interval: float = _POLL_SECONDS) -> None:
+        threading.current_thread().name = f"{self._owner.name}-listen"
+        super()._serve_forever_wrapper(server, poll_interval)
+
+    def servers(self) -> list[Any]:
+        """The listening servers: one after a good start."""
+        return list(self._server_list)
+
+
+class ListeningForward:
+    """Implements ``ports.Forward``. All methods may be called from any thread."""
+
+    def __init__(
+        self, local: Address, remote: Address, hold: float, clock: Clock, *, name: str = "forward"
+    ) -> None:
+        """``hold``: seconds that a client waits for a link; port 0 of ``local`` takes a free one.
+
+        Raises ``ConfigError`` unless ``local`` is a loopback address.
+        """
+        self.name = name
+        self.family = _loopback_family(local)
+        self._local = local
+        self._remote = remote
+        self._clock = clock
+        self._slot = Slot(hold, clock)
+        self._refusal = Refusal("watchdogd: no link to the server yet", 1.0)
+        self._meter = Meter()
+        self._lock = threading.Lock()
+        self._binding = threading.Lock()
+        self._tunnel: _Tunnel | None = None
+        self._holder = ""
+        self._riding: dict[socket.socket, tuple[Link, Stream]] = {}
+        self._clients: dict[socket.socket, threading.Thread] = {}
+
+    # ------------------------------------------------------------ the port
+
+    @property
+    def remote(self) -> Address:
+        """See the port."""
+        return self._remote
+
+    @property
+    def address(self) -> Address:
+        """Where it listens; before ``bind`` the configured address."""
+        servers = self._tunnel.servers() if self._tunnel is not None else []
+        return Address(self._local.host, servers[0].local_port) if servers else self._local
+
+    def bind(self) -> None:
+        """See the port."""
+        with self._binding:
+            if self._tunnel is not None or not self._slot.is_open():
+                return
+            tunnel = _Tunnel(self._local, self._remote, self)
+            with suppress(sshtunnel.BaseSSHTunnelForwarderError):
+                tunnel.start()
+            if not tunnel.servers():
+                tunnel.stop(force=True)
+                raise self._conflict(tunnel.bind_error)
+            self._holder = ""
+            self._tunnel = tunnel
+
+    def facts(self) -> ForwardFacts:
+        """See the port."""
+        sent, received = self._meter.totals()
+        with self._lock:
+            clients = len(self._clients)
+        return ForwardFacts(
+            bound=self._tunnel is not None,
+            holder=self._holder,
+            open_connections=clients,
+            sent_bytes=sent,
+            received_bytes=received,
+        )
+
+    def close(self, deadline: Deadline) -> None:
+        """See the port. Ends within 5 s."""
+        limit = deadline.at_most(_STOP_SECONDS)
+        self._slot.close()
+        with self._binding:
+            tunnel, self._tunnel = self._tunnel, None
+        servers = tunnel.servers() if tunnel is not None else []
+        if tunnel is not None:
+            with suppress(TimeoutError):
+                within(limit, f"{self.name}-stop", lambda: tunnel.stop(force=True))
+        for server in servers:
+            server.server_close()
+        self._end_clients(limit)
+
+    def _conflict(self, error: OSError | None) -> Transient:
+        self._holder = holder_of(self._local.port) if self._local.port else UNKNOWN
+        why = error.strerror if error is not None else "cannot be bound"
+        return Transient(
+            Cause.PORT_CONFLICT,
+            f"{self._local} is held by {self._holder} ({why})",
+            phase="bind",
+            mend=f"end {self._holder}, or set another `forward.local`",
+        )
+
+    def _end_clients(self, deadline: Deadline) -> None:
+        """Reset them all: a cut answer must not look complete. Wakes also who is stuck in a send."""
+        with self._lock:
+            clients, streams = dict(self._clients), list(self._riding.values())
+        for _, stream in streams:
+            threading.Thread(target=stream.close, name=f"{self.name}-end", daemon=True).start()
+        grace = deadline.at_most(_GRACE_SECONDS)
+        for client, thread in clients.items():
+            thread.join(grace.remaining())
+            with suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
+        for thread in clients.values():
+            thread.join(deadline.remaining())
+
+    # ------------------------------------------------------------ the link
+
+    def use(self, link: Link | None) -> Link | None:
+        """See the port."""
+        return self._slot.swap(link)
+
+    def drop(self, link: Link) -> None:
+        """See the port."""
+        self._slot.drop(link)
+
+    def dialing(self, running: bool) -> None:
+        """See the port."""
+        self._slot.dialing(running)
+
+    def clients_of(self, link: Link) -> int:
+        """See the port."""
+        with self._lock:
+            return sum(1 for one, _ in self._riding.values() if one is link)
+
+    def answer(self, text: str, retry_after: float) -> None:
+        """See the port."""
+        self._refusal = Refusal(text, retry_after)
+
+    # ------------------------------------------------------------ one client
+
+    def admit(self) -> None:
+        """Before a client is accepted: without a link it stays in the accept backlog for a while.
+
+        Raises ``BlockingIOError``, which the accept loop takes as "nothing to accept".
+        """
+        if self._slot.get(_LOOK_SECONDS if self._slot.holds() else 0.0) is None:
+            if self._slot.holds():
+                raise BlockingIOError
+            if not self._slot.is_open():
+                raise ConnectionAbortedError
+
+    def serve(self, client: socket.socket, port: int) -> None:
+        """One accepted client to its end, in its own thread. ``port``: its own."""
+        threading.current_thread().name = f"{self.name}-client-{port}"
+        with self._lock:
+            self._clients[client] = threading.current_thread()
+        try:
+            with suppress(OSError):
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if not _has_left(client):
+                self._serve(client)
+        finally:
+            with self._lock:
+                del self._clients[client]
+
+    def _serve(self, client: socket.socket) -> None:
+        try:
+            link, stream = self._open()
+        except (Transient, Permanent) as error:
+            told = self._refusal
+            if error.cause is not Cause.LINK_LOST:
+                told = Refusal(f"watchdogd: {error.detail}", 5.0, error.cause)
+            refuse(client, told, self._clock)
+            return
+        with self._lock:
+            self._riding[client] = (link, stream)
+        try:
+            if not self._slot.is_open():  # the close may have missed this one
+                stream.close()
+            pump(client, stream, self._meter)
+        finally:
+            with self._lock:
+                del self._riding[client]
+
+    def _open(self) -> tuple[Link, Stream]:
+        """A stream over the present link, or over the next one if this one is dying.
+
+        No byte of the client has passed yet, so it may be asked for again without harm. Raises as
+        ``Link.open``, and ``Transient(LINK_LOST)`` once the client has waited long enough.
+        """
+        patience = Deadline.after(self._clock, self._slot.hold + _OPEN_SECONDS)
+        while True:
+            link = self._slot.get(_LOOK_SECONDS)
+            if link is None and not self._slot.holds():
+                raise Transient(Cause.LINK_LOST, "no link to the server", phase="open")
+            if link is None:
+                continue
+            try:
+                return link, link.open(self._remote, Deadline.after(self._clock, _OPEN_SECONDS))
+            except Transient as error:
+                if error.cause is not Cause.LINK_LOST or patience.passed():
+                    raise
+                self._lost(link)
+
+    def _lost(self, link: Link) -> None:
+        if link.alive():
+            # Silent, not ended: its keepalive says when it is to be dropped, or that it speaks.
+            self._slot.await_other(link, _LOOK_SECONDS)
+        else:
+            self._slot.drop(link)
+
+
+def _loopback_family(local: Address) -> socket.AddressFamily:
+    try:
+        address = ipaddress.ip_address(local.host)
+    except ValueError:
+        address = None
+    if address is None or not address.is_loopback:
+        problem = Problem(
+            file="forward",
+            key="forward.local",
+            found=str(local),
+            allowed="a loopback address, such as 127.0.0.1:9000",
+        )
+        raise ConfigError((problem,))
+    return socket.AF_INET if address.version == 4 else socket.AF_INET6
+
+
+def _has_left(client: socket.socket) -> bool:
+    """True if the client went away while it waited; one that sent something has not."""
+    try:
+        return client.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
+def _quiet_logger() -> logging.Logger:
+    logger = logging.getLogger("watchdogd.sshtunnel")
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())  # else sshtunnel adds one that writes to stderr
+    logger.setLevel(logging.CRITICAL)
+    return logger

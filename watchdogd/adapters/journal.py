@@ -1,0 +1,179 @@
+"""What survives a crash, in SQLite. Implements ``ports.Journal``.
+
+One table holds intents and charges as one row each, so that they are on disk together or not at all.
+The file is opened at the first call, and again after a failure, so that a disk that has room again is
+used again. Every failure is an ``OSError``.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import TypeVar
+
+from watchdogd.core.model import Charge, Env, Intent
+from watchdogd.core.words import Remedy, Result
+
+BUSY_SECONDS = 2.0
+KEPT_SECONDS = 86_400.0
+_KEPT_ROWS = 10_000
+_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS intents (
+  seq INTEGER PRIMARY KEY,
+  key TEXT NOT NULL UNIQUE,
+  target TEXT NOT NULL,
+  remedy TEXT NOT NULL,
+  incident TEXT NOT NULL,
+  cause TEXT NOT NULL,
+  wall REAL NOT NULL,
+  boot REAL NOT NULL,
+  boot_id TEXT NOT NULL,
+  result TEXT
+)
+"""
+_INSERT = (
+    "INSERT INTO intents (key, target, remedy, incident, cause, wall, boot, boot_id)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_SELECT = (
+    "SELECT remedy, key, wall, boot, boot_id, result FROM intents WHERE target = ? ORDER BY seq"
+)
+_FINISH = "UPDATE intents SET result = ? WHERE target = ? AND key = ?"
+_PRUNE = "DELETE FROM intents WHERE seq <= (SELECT max(seq) FROM intents) - ?"
+
+_T = TypeVar("_T")
+
+
+class SqliteJournal:
+    """The journal of one state folder. Safe to call from any thread, one call at a time."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+
+    def load(self, target: str, now: Env) -> tuple[Charge, ...]:
+        """The target's charges of the last 24 h, oldest first; an intent without a result is one.
+
+        A remedy that did nothing is no charge. Raises ``OSError`` if the file is unreadable, corrupt,
+        unwritable or made by a newer version.
+        """
+
+        def read(connection: sqlite3.Connection) -> list[tuple[str, ...]]:
+            connection.execute(_PRUNE, (_KEPT_ROWS,))
+            return connection.execute(_SELECT, (target,)).fetchall()
+
+        rows = self._transaction(read)
+        return tuple(charge for charge in _charges(rows) if _age(charge, now) < KEPT_SECONDS)
+
+    def intend(self, target: str, intent: Intent, charge: Charge) -> None:
+        """Keep intent and charge. Raises ``FileExistsError`` if the key was ever used, else ``OSError``."""
+        row = (
+            charge.key,
+            target,
+            charge.remedy.value,
+            intent.incident,
+            intent.cause.value,
+            charge.wall,
+            charge.boot,
+            charge.boot_id,
+        )
+        self._transaction(lambda connection: connection.execute(_INSERT, row).rowcount)
+
+    def finish(self, target: str, key: str, result: Result) -> None:
+        """Note how it ended. An unknown key (a harmless remedy's) changes nothing."""
+        row = (result.value, target, key)
+        self._transaction(lambda connection: connection.execute(_FINISH, row).rowcount)
+
+    def close(self) -> None:
+        """Idempotent; never raises."""
+        with self._lock:
+            self._drop()
+
+    def _transaction(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        with self._lock:
+            try:
+                connection = self._open()
+                connection.execute("BEGIN IMMEDIATE")
+                result = work(connection)
+                connection.execute("COMMIT")
+            except sqlite3.IntegrityError as error:
+                self._drop()
+                raise FileExistsError(
+                    errno.EEXIST, "this key is in the journal already", self._path
+                ) from error
+            except sqlite3.Error as error:
+                self._drop()
+                raise OSError(errno.EIO, f"journal: {error}", self._path) from error
+            return result
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = _connect(self._path)
+        return self._connection
+
+    def _drop(self) -> None:
+        """Close, which also rolls back. The next call opens afresh."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(sqlite3.Error):
+                connection.close()
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    """An open, checked journal; the file is made with mode 0600 (SQLite's side files take its mode)."""
+    os.makedirs(os.path.dirname(path) or ".", mode=0o700, exist_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    connection = sqlite3.connect(
+        path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+    )
+    try:
+        _prepare(connection)
+    except (sqlite3.Error, OSError):
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    (check,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if check != "ok":
+        raise sqlite3.DatabaseError(f"damaged: {check}")
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > _VERSION:
+        raise sqlite3.DatabaseError(f"made by a newer watchdogd (version {version})")
+    connection.execute(_SCHEMA)
+    if version != _VERSION:
+        connection.execute(f"PRAGMA user_version = {_VERSION}")
+
+
+def _charges(rows: Iterable[tuple[str, ...]]) -> Iterable[Charge]:
+    for remedy, key, wall, boot, boot_id, result in rows:
+        if result == Result.NOTHING.value:
+            continue
+        try:
+            charge = Charge(
+                remedy=Remedy(remedy),
+                key=str(key),
+                wall=float(wall),
+                boot=float(boot),
+                boot_id=str(boot_id),
+            )
+        except (TypeError, ValueError) as error:
+            raise OSError(errno.EIO, f"journal: a row cannot be read: {error}") from error
+        yield charge
+
+
+def _age(charge: Charge, now: Env) -> float:
+    """Seconds since the charge; one that lies in the future is fresh, so that it never vanishes."""
+    if charge.boot_id == now.boot_id:
+        return max(0.0, now.boot - charge.boot)
+    return max(0.0, now.wall - charge.wall)

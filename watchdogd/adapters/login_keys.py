@@ -1,0 +1,154 @@
+"""The keys that a login may offer: key files and the agent's, read afresh for every dial.
+
+Nothing is ever asked of a person. A key that cannot be used is found out here, before the server is
+dialed: a login without a key would only count as an attempt.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import shlex
+import socket
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+import paramiko
+from paramiko.agent import AgentSSH
+from paramiko.pkey import UnknownKeyType
+
+from watchdogd.adapters.ssh_resolve import SshPlan
+from watchdogd.core.words import Cause
+from watchdogd.errors import Permanent
+from watchdogd.ports import Deadline
+
+_AGENT_SECONDS = 10.0
+_MOST_KEYS = 5
+"""Each key is a login attempt, and sshd ends the connection at the sixth (``MaxAuthTries``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoginKey:
+    """One key and how to name it to a person."""
+
+    key: paramiko.PKey
+    shown: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Unusable:
+    shown: str
+    why: str
+    mend: str
+
+
+class KeyAgent(AgentSSH):
+    """The person's ssh-agent, asked with a limit. paramiko's own waits for ever on a stopped one."""
+
+    def __init__(self, path: str, seconds: float) -> None:
+        super().__init__()
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.settimeout(seconds)
+        try:
+            connection.connect(path)
+            self._connect(connection)  # type: ignore[attr-defined]  # as paramiko's Agent does
+        except (OSError, paramiko.SSHException):
+            connection.close()
+            raise
+
+    def close(self) -> None:
+        """End the connection to the agent."""
+        self._close()  # type: ignore[attr-defined]
+
+
+class LoginKeys:
+    """The keys for one dial. ``close`` ends the agent's connection, which signs until then."""
+
+    def __init__(self, plan: SshPlan, deadline: Deadline) -> None:
+        """Raises ``Permanent(AUTH)``, with what is wrong with each key, if none can be used."""
+        self._agent: KeyAgent | None = None
+        self._troubles: list[_Unusable] = []
+        if plan.use_agent:
+            self._ask_agent(deadline)
+        self.keys = self._choose(plan)[:_MOST_KEYS]
+        if not self.keys:
+            self.close()
+            raise self._none_usable(plan)
+
+    def close(self) -> None:
+        """May be called twice."""
+        if self._agent is not None:
+            self._agent.close()
+            self._agent = None
+
+    def _ask_agent(self, deadline: Deadline) -> None:
+        path = os.environ.get("SSH_AUTH_SOCK")
+        if not path:
+            self._trouble("agent", "none (SSH_AUTH_SOCK is not set)", "")
+            return
+        try:
+            self._agent = KeyAgent(path, deadline.at_most(_AGENT_SECONDS).remaining())
+        except (OSError, paramiko.SSHException) as error:
+            self._trouble("agent", f"does not answer at {path} ({error})", "")
+
+    def _choose(self, plan: SshPlan) -> tuple[LoginKey, ...]:
+        held = {key.asbytes(): key for key in self._agent.get_keys()} if self._agent else {}
+        chosen: list[LoginKey] = []
+        for file in plan.identity_files:
+            public = public_half(file)
+            if public is not None and public in held:
+                chosen.append(LoginKey(held.pop(public), f"{file} (in the agent)"))
+            elif Path(file).exists() or plan.identity_required:
+                self._add_file(file, chosen)
+        if not plan.identities_only:
+            chosen += [LoginKey(key, f"agent's {key.comment}") for key in held.values()]
+        return tuple(chosen)
+
+    def _add_file(self, file: str, chosen: list[LoginKey]) -> None:
+        found = load_key(file)
+        if isinstance(found, _Unusable):
+            self._troubles.append(found)
+        else:
+            chosen.append(LoginKey(found, file))
+
+    def _trouble(self, shown: str, why: str, mend: str) -> None:
+        self._troubles.append(_Unusable(shown, why, mend))
+
+    def _none_usable(self, plan: SshPlan) -> Permanent:
+        told = "; ".join(f"{one.shown}: {one.why}" for one in self._troubles)
+        mend = next((one.mend for one in self._troubles if one.mend), "")
+        first = plan.identity_files[0] if plan.identity_files else "~/.ssh/id_ed25519"
+        return Permanent(
+            Cause.AUTH,
+            f"no key to log in with as {plan.user} ({told})",
+            phase="auth",
+            mend=mend or f"ssh-keygen -t ed25519 -f {shlex.quote(first)}",
+        )
+
+
+def public_half(file: str) -> bytes | None:
+    """The public key that belongs to a private key file, from ``FILE.pub``."""
+    try:
+        words = Path(f"{file}.pub").read_text(encoding="utf-8").split()
+        return paramiko.PKey.from_type_string(words[0], base64.b64decode(words[1])).asbytes()
+    except (OSError, ValueError, IndexError, UnknownKeyType, paramiko.SSHException):
+        return None
+
+
+def load_key(file: str) -> paramiko.PKey | _Unusable:
+    """The private key in a file, or why it cannot be used and the command that mends it."""
+    quoted = shlex.quote(file)
+    try:
+        about = Path(file).stat()
+        if about.st_uid == os.geteuid() and stat.S_IMODE(about.st_mode) & 0o077:
+            return _Unusable(file, "others may read it", f"chmod 600 {quoted}")
+        return paramiko.PKey.from_path(file)
+    except FileNotFoundError:
+        return _Unusable(file, "is missing", f"ssh-keygen -t ed25519 -f {quoted}")
+    except OSError as error:
+        return _Unusable(file, f"cannot be read ({error.strerror})", "")
+    except (TypeError, paramiko.PasswordRequiredException):
+        return _Unusable(file, "is locked with a passphrase", f"ssh-add {quoted}")
+    except (ValueError, UnknownKeyType, paramiko.SSHException):
+        return _Unusable(file, "is no private key that can be used", "")

@@ -1,0 +1,92 @@
+"""Copies bytes between one client's socket and its stream on the server, both ways at once.
+
+Two blocking threads: a half-closed client still gets its answer, and full duplex cannot deadlock.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+from contextlib import suppress
+
+from watchdogd.ports import Stream
+
+_CHUNK = 32_768
+_JOIN_SECONDS = 1.0
+_LOOK_SECONDS = 0.2
+_GONE = (OSError, EOFError)
+
+
+class Meter:
+    """Byte counts, added to by many threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._sent = 0
+        self._received = 0
+
+    def add(self, *, sent: int = 0, received: int = 0) -> None:
+        """Bytes to, and from, the server."""
+        with self._lock:
+            self._sent += sent
+            self._received += received
+
+    def totals(self) -> tuple[int, int]:
+        """Bytes sent to the server, bytes received from it."""
+        with self._lock:
+            return self._sent, self._received
+
+
+def pump(client: socket.socket, stream: Stream, meter: Meter) -> None:
+    """Copies until both halves ended or one side is gone; closes both.
+
+    A far side that really ended its half is passed on as an end. One that vanished is passed on as
+    a reset: a cut answer must not look complete.
+    """
+    upward = threading.Thread(
+        target=_copy_up,
+        args=(client, stream, meter),
+        name=f"{threading.current_thread().name}-up",
+        daemon=True,
+    )
+    upward.start()
+    clean = _copy_down(client, stream, meter)
+    if clean:
+        while upward.is_alive() and not stream.closed():
+            upward.join(_LOOK_SECONDS)
+    stream.close()
+    if not clean:
+        reset_on_close(client)
+    with suppress(OSError):
+        client.shutdown(socket.SHUT_RD)
+    upward.join(_JOIN_SECONDS)
+    client.close()
+
+
+def reset_on_close(client: socket.socket) -> None:
+    """Closing it from now on sends a reset instead of an orderly end."""
+    with suppress(OSError):
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def _copy_up(client: socket.socket, stream: Stream, meter: Meter) -> None:
+    try:
+        while data := client.recv(_CHUNK):
+            stream.sendall(data)
+            meter.add(sent=len(data))
+        stream.shutdown_write()
+    except _GONE:
+        stream.close()
+
+
+def _copy_down(client: socket.socket, stream: Stream, meter: Meter) -> bool:
+    """True if the far side ended its half and the client was told so."""
+    with suppress(*_GONE):
+        while data := stream.recv(_CHUNK):
+            client.sendall(data)
+            meter.add(received=len(data))
+        if stream.ended_cleanly():
+            client.shutdown(socket.SHUT_WR)
+            return True
+    return False

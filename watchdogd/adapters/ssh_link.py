@@ -1,0 +1,341 @@
+"""One authenticated SSH connection of engine ``sshtunnel``: every use of it is a channel.
+
+paramiko's calls may block for ever on a link that takes no more bytes. Each is made in a thread of
+its own and left behind at the deadline; closing the connection ends them all.
+"""
+
+from __future__ import annotations
+
+import math
+import shlex
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+import paramiko
+from paramiko.packet import Packetizer
+
+from watchdogd.adapters.bounded import within
+from watchdogd.adapters.keepalive import Keepalive
+from watchdogd.core.words import Cause
+from watchdogd.errors import Permanent, Transient
+from watchdogd.ports import Clock, Completed, Deadline, LinkFacts, LinkNews
+from watchdogd.settings import Address
+
+GONE: tuple[type[Exception], ...] = (OSError, EOFError, paramiko.SSHException)
+"""What paramiko raises on a connection that is gone or going."""
+_CHUNK = 32_768
+_CLOSE_SECONDS = 1.0
+_PROHIBITED = 1
+_CONNECT_FAILED = 2
+_BOUNDED_COMMAND = (
+    "seconds=$1; shift; if command -v timeout >/dev/null 2>&1; "
+    'then exec timeout -k 5 "$seconds" "$@"; fi; exec "$@"'
+)
+
+
+class StampedPacketizer(Packetizer):
+    """Notes when the last whole SSH message came, of any kind: that is what proves a live link."""
+
+    def __init__(self, connection: socket.socket, clock: Clock) -> None:
+        super().__init__(connection)
+        self._clock = clock
+        self.last_received = clock.run()
+
+    def read_message(self) -> tuple[int, paramiko.Message]:
+        """As paramiko's."""
+        message: tuple[int, paramiko.Message] = super().read_message()
+        self.last_received = self._clock.run()
+        return message
+
+    def start_handshake(self, timeout: float) -> None:
+        """No timer thread, which would outlive a broken dial: the dial has its own deadline."""
+
+
+def remote_command(argv: Sequence[str], seconds: float) -> str:
+    """The command line for the server's login shell: ``argv``, ended there after ``seconds`` too.
+
+    Closing a channel ends no command, so the far side keeps the time itself where it can.
+    """
+    whole = str(max(1, math.ceil(seconds)))
+    return shlex.join(["exec", "sh", "-c", _BOUNDED_COMMAND, "sh", whole, *argv])
+
+
+class ChannelStream:
+    """``ports.Stream`` over one channel."""
+
+    def __init__(self, channel: paramiko.Channel, clock: Clock) -> None:
+        self._channel = channel
+        self._clock = clock
+
+    def recv(self, size: int) -> bytes:
+        """See the port."""
+        try:
+            return self._channel.recv(size)
+        except paramiko.SSHException as error:
+            raise OSError("the link is gone") from error
+
+    def sendall(self, data: bytes) -> None:
+        """See the port."""
+        try:
+            self._channel.sendall(data)
+        except paramiko.SSHException as error:
+            raise OSError("the link is gone") from error
+
+    def shutdown_write(self) -> None:
+        """See the port."""
+        with suppress(*GONE):
+            self._channel.shutdown_write()
+
+    def ended_cleanly(self) -> bool:
+        """See the port."""
+        return bool(self._channel.eof_received)
+
+    def closed(self) -> bool:
+        """See the port."""
+        return bool(self._channel.closed)
+
+    def close(self) -> None:
+        """See the port."""
+        close_channel(self._channel, self._clock)
+
+
+def close_channel(channel: paramiko.Channel, clock: Clock) -> None:
+    """Close it, waiting 1 s at most: the message that says so may never be taken."""
+    if not channel.closed:
+        with suppress(*GONE):
+            within(Deadline.after(clock, _CLOSE_SECONDS), "ssh-close", channel.close, errors=GONE)
+
+
+class _Transcript:
+    """One output of a command, read to its end and kept up to a limit."""
+
+    def __init__(self, receive: Callable[[int], bytes], limit: int, name: str) -> None:
+        self._receive = receive
+        self._limit = limit
+        self.kept = bytearray()
+        self.truncated = False
+        self.thread = threading.Thread(target=self._read, name=name, daemon=True)
+        self.thread.start()
+
+    def _read(self) -> None:
+        with suppress(*GONE):
+            while data := self._receive(_CHUNK):
+                room = self._limit - len(self.kept)
+                self.kept += data[:room]
+                self.truncated = self.truncated or len(data) > room
+
+
+class TransportLife:
+    """``keepalive.Asked`` over a paramiko transport."""
+
+    def __init__(self, transport: paramiko.Transport) -> None:
+        self._transport = transport
+
+    def ask(self) -> bool:
+        """See the port. sshd answers an unknown request with a refusal, which is an answer."""
+        try:
+            self._transport.global_request("keepalive@openssh.com", wait=True)
+        except GONE:
+            return False
+        return self._transport.is_active()
+
+    def await_end(self, seconds: float) -> str | None:
+        """See the port."""
+        self._transport.join(seconds)
+        if self._transport.is_alive():
+            return None
+        error = self._transport.get_exception()
+        if error is None or isinstance(error, EOFError):
+            return "the server closed the connection"
+        return f"the connection broke: {error}"
+
+
+class SshLink:
+    """``ports.Link`` over a paramiko transport that is logged in. Ends with ``close`` or by itself."""
+
+    def __init__(
+        self,
+        transport: paramiko.Transport,
+        packetizer: StampedPacketizer,
+        *,
+        keepalive: float,
+        clock: Clock,
+        news: LinkNews,
+        name: str,
+    ) -> None:
+        """``keepalive``: seconds; ``name``: of its threads."""
+        self._transport = transport
+        self._packetizer = packetizer
+        self._silence = 2 * keepalive
+        self._clock = clock
+        self._name = name
+        self._connected_at = clock.run()
+        self._keepalive = Keepalive(
+            TransportLife(transport),
+            lambda: packetizer.last_received,
+            interval=keepalive,
+            clock=clock,
+            news=news,
+            name=name,
+        )
+        self._keepalive.start()
+
+    def open(self, to: Address, deadline: Deadline) -> ChannelStream:
+        """See the port."""
+        asked = self._clock.run()
+        try:
+            channel = self._channel(
+                lambda: self._transport.open_channel(
+                    "direct-tcpip", (to.host, to.port), ("127.0.0.1", 0)
+                ),
+                deadline,
+            )
+        except paramiko.ChannelException as error:
+            raise _open_refused(to, error) from error
+        except TimeoutError as error:
+            raise self._unanswered(to, asked) from error
+        except GONE as error:
+            raise _lost(error, "open") from error
+        return ChannelStream(channel, self._clock)
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        deadline: Deadline,
+        stdin: bytes = b"",
+        limit: int = 262_144,
+    ) -> Completed:
+        """See the port."""
+        asked = self._clock.run()
+        channel = self._exec(remote_command(argv, deadline.remaining()), deadline)
+        name = f"{self._name}-exec"
+        outputs = (
+            _Transcript(channel.recv, limit, name),
+            _Transcript(channel.recv_stderr, limit, name),
+        )
+        try:
+            self._feed(channel, stdin, deadline)
+            for output in outputs:
+                output.thread.join(deadline.remaining())
+            status = within(deadline, name, channel.recv_exit_status, errors=GONE)
+        except TimeoutError as error:
+            raise self._wedged(argv[0], asked) from error
+        except GONE as error:
+            raise _lost(error, "exec") from error
+        finally:
+            close_channel(channel, self._clock)
+        if status < 0 and not self.alive():
+            raise _lost(EOFError("the link ended while the command ran"), "exec")
+        return Completed(
+            status=status,
+            stdout=bytes(outputs[0].kept),
+            stderr=bytes(outputs[1].kept),
+            truncated=any(output.truncated for output in outputs),
+        )
+
+    def stdio(self, argv: Sequence[str], deadline: Deadline) -> ChannelStream:
+        """See the port."""
+        return ChannelStream(self._exec(shlex.join(argv), deadline), self._clock)
+
+    def facts(self) -> LinkFacts:
+        """See the port."""
+        return LinkFacts(
+            connected_at=self._connected_at,
+            last_received_at=self._packetizer.last_received,
+            round_trip=self._keepalive.round_trip,
+        )
+
+    def alive(self) -> bool:
+        """See the port."""
+        return self._transport.is_active() and self._transport.is_alive()
+
+    def close(self, deadline: Deadline) -> None:
+        """See the port. No news comes after it."""
+        self._keepalive.stop()
+        close_transport(self._transport, deadline)
+        self._keepalive.join(deadline)
+
+    def _channel(self, job: Callable[[], paramiko.Channel], deadline: Deadline) -> paramiko.Channel:
+        # paramiko's own limit stays long: a channel that opens late comes back here and is closed,
+        # where after its own timeout it would stay open on the server.
+        return within(
+            deadline,
+            f"{self._name}-open",
+            job,
+            late=lambda channel: close_channel(channel, self._clock),
+            errors=GONE,
+        )
+
+    def _exec(self, command: str, deadline: Deadline) -> paramiko.Channel:
+        asked = self._clock.run()
+
+        def start() -> paramiko.Channel:
+            channel = self._transport.open_session()
+            channel.exec_command(command)
+            return channel
+
+        try:
+            return self._channel(start, deadline)
+        except paramiko.ChannelException as error:
+            raise Transient(
+                Cause.REMOTE_WEDGED, f"sshd opened no session: {error.text}", phase="exec"
+            ) from error
+        except TimeoutError as error:
+            raise self._wedged(command, asked) from error
+        except GONE as error:
+            raise _lost(error, "exec") from error
+
+    def _feed(self, channel: paramiko.Channel, stdin: bytes, deadline: Deadline) -> None:
+        def feed() -> None:
+            # A command may end without reading all of its input.
+            with suppress(*GONE):
+                channel.sendall(stdin)
+            with suppress(*GONE):
+                channel.shutdown_write()
+
+        within(deadline, f"{self._name}-exec", feed, errors=GONE)
+
+    def _speaks(self, asked: float) -> bool:
+        last = self._packetizer.last_received
+        return self.alive() and (last > asked or self._clock.run() - last < self._silence)
+
+    def _unanswered(self, to: Address, asked: float) -> Transient:
+        if self._speaks(asked):
+            return Transient(Cause.FORWARD_STALLED, f"no answer from {to} in time", phase="open")
+        return Transient(Cause.LINK_LOST, "the link is silent", phase="open")
+
+    def _wedged(self, what: str, asked: float) -> Transient:
+        if self._speaks(asked):
+            told = f"no end of `{what[:60]}` on the server in time"
+            return Transient(Cause.REMOTE_WEDGED, told, phase="exec")
+        return Transient(Cause.LINK_LOST, "the link is silent", phase="exec")
+
+
+def close_transport(transport: paramiko.Transport, deadline: Deadline) -> None:
+    """End the connection and wait for its thread; never raises, never waits beyond the deadline."""
+    with suppress(*GONE):
+        within(deadline, "ssh-close", transport.close, errors=GONE)
+    if transport.is_alive() and transport is not threading.current_thread():
+        transport.join(deadline.remaining())
+
+
+def _open_refused(to: Address, error: paramiko.ChannelException) -> Permanent | Transient:
+    if error.code == _PROHIBITED:
+        return Permanent(
+            Cause.FORWARD_DENIED,
+            f"sshd does not allow a forward to {to}: {error.text}",
+            phase="open",
+            mend="set `AllowTcpForwarding yes` (and PermitOpen) for this user in sshd_config",
+            reached=True,
+        )
+    cause = Cause.RUNTIME_REFUSED if error.code == _CONNECT_FAILED else Cause.FORWARD_STALLED
+    return Transient(
+        cause, f"nothing accepts at {to} on the server: {error.text}", phase="open", reached=True
+    )
+
+
+def _lost(error: Exception, phase: str) -> Transient:
+    return Transient(Cause.LINK_LOST, f"the link is gone: {error}", phase=phase)

@@ -1,0 +1,142 @@
+"""The target's token in files of mode 0600 on this machine. Implements ``ports.Tokens``.
+
+Two files: the *pinned* token, which watchdogd writes into every runtime that it makes, and beside it
+the *learned* one of a runtime that somebody else started. Learning never touches the pinned token, so
+the address that was handed out for our own runtime stays good.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import stat
+from contextlib import suppress
+
+from watchdogd.core.words import Cause
+from watchdogd.errors import Permanent
+from watchdogd.settings import Secret
+
+_MADE_BYTES = 24
+_READ_LIMIT = 4096
+_TOKEN = re.compile(r"[!-~]{1,1024}")
+
+
+class TokenFile:
+    """The files of one target. Raises ``Permanent(RUNTIME_AUTH)`` with ``mend`` if one cannot be used.
+
+    ``state_path``: where the made token is kept; the learned one lies beside it. ``configured``: the
+    user's ``token_file``; it wins over both and is never written.
+    """
+
+    def __init__(self, state_path: str, configured: str | None) -> None:
+        self._pinned = state_path
+        self._learned = f"{state_path}.learned"
+        self._configured = configured
+
+    def current(self) -> Secret | None:
+        """The configured token, else the learned one, else the pinned one, else ``None``."""
+        if self._configured is not None:
+            return self._configured_token(self._configured)
+        for path in (self._learned, self._pinned):
+            token = _read(path)
+            if token is not None:
+                return token
+        return None
+
+    def pinned(self) -> Secret:
+        """The configured token, else our own; made and durable on disk when this returns."""
+        if self._configured is not None:
+            return self._configured_token(self._configured)
+        token = _read(self._pinned)
+        if token is None:
+            token = Secret(secrets.token_hex(_MADE_BYTES))
+            _write(self._pinned, token)
+        return token
+
+    def learn(self, token: Secret) -> None:
+        """Use this token from now on. Learning the pinned one forgets the other runtime's.
+
+        With a configured ``token_file`` nothing is learned: the user's word wins.
+        """
+        if self._configured is not None:
+            return
+        if token == _read(self._pinned):
+            with suppress(FileNotFoundError):
+                os.unlink(self._learned)
+            return
+        _write(self._learned, token)
+
+    def _configured_token(self, path: str) -> Secret:
+        token = _read(path)
+        if token is None:
+            raise Permanent(
+                Cause.RUNTIME_AUTH,
+                f"token_file {path} does not exist",
+                mend=f"umask 077; printf %s YOUR_TOKEN > {path}",
+            )
+        return token
+
+
+def _read(path: str) -> Secret | None:
+    """The token in one file; ``None`` if there is no file. The error texts never show what is in it."""
+    try:
+        # O_NONBLOCK: a FIFO in its place must not hang us
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _unusable(f"{path} cannot be read: {error.strerror}") from error
+    try:
+        _check_mode(path, os.fstat(descriptor))
+        data = os.read(descriptor, _READ_LIMIT + 1)
+    except OSError as error:
+        raise _unusable(f"{path} cannot be read: {error.strerror}") from error
+    finally:
+        os.close(descriptor)
+    text = data.decode("ascii", "replace").strip()
+    if len(data) > _READ_LIMIT or _TOKEN.fullmatch(text) is None:
+        raise _unusable(f"{path} must hold one token: 1 to 1024 printable characters, no spaces")
+    return Secret(text)
+
+
+def _check_mode(path: str, found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise _unusable(f"{path} is not a regular file")
+    if found.st_mode & 0o077:
+        mode = stat.S_IMODE(found.st_mode)
+        raise _unusable(f"{path} has mode {mode:04o}, others can read it", f"chmod 600 {path}")
+    if found.st_uid != os.geteuid():
+        raise _unusable(f"{path} belongs to another user", f"chown $(id -u) {path}")
+
+
+def _write(path: str, token: Secret) -> None:
+    """Replace the file in one step: a crash leaves the old token or the new one, never half of one."""
+    folder = os.path.dirname(path)
+    fresh = f"{path}.{secrets.token_hex(4)}.new"
+    try:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(descriptor, token.reveal().encode("ascii"))
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(fresh, path)
+        _sync_folder(folder)
+    except (OSError, UnicodeEncodeError) as error:
+        with suppress(OSError):
+            os.unlink(fresh)
+        raise _unusable(f"{path} cannot be written: {getattr(error, 'strerror', error)}") from error
+
+
+def _sync_folder(folder: str) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _unusable(detail: str, mend: str = "") -> Permanent:
+    return Permanent(Cause.RUNTIME_AUTH, detail, mend=mend)

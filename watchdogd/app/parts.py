@@ -1,0 +1,112 @@
+"""One target's adapters, put together: what probes, remedies and links of it are given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from watchdogd.adapters.container_engine import open_container_engine
+from watchdogd.adapters.engine_sshtunnel import SshtunnelEngine
+from watchdogd.adapters.forward import ListeningForward
+from watchdogd.adapters.http import get
+from watchdogd.adapters.route import Route
+from watchdogd.adapters.server_http import ServerHttp
+from watchdogd.adapters.ssh_resolve import SshPlan, resolve
+from watchdogd.adapters.tmux import Tmux
+from watchdogd.adapters.tokens import TokenFile
+from watchdogd.core.events import Event
+from watchdogd.core.words import Kind
+from watchdogd.errors import ConfigError, Problem
+from watchdogd.links import TargetLinks
+from watchdogd.ports import Clock, ContainerEngine, Deadline, Reach
+from watchdogd.settings import Settings, TargetSettings
+
+RESOLVE_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """One target, ready for use; nothing of it has been dialed or bound."""
+
+    target: TargetSettings
+    plan: SshPlan
+    forward: ListeningForward
+    links: TargetLinks
+    tokens: TokenFile
+    engine: ContainerEngine | None
+    reach: Reach
+
+    def close(self, deadline: Deadline) -> None:
+        """End the forward, its clients, the links and the container engine's socket."""
+        self.links.close(deadline)
+        if self.engine is not None:
+            self.engine.close()
+
+
+def plans(settings: Settings, names: Iterable[str], clock: Clock) -> Mapping[str, SshPlan]:
+    """What ssh would do for each target's host.
+
+    Raises ``ConfigError`` with the problems of all of them; ``Transient`` if ssh does not answer.
+    """
+    found: dict[str, SshPlan] = {}
+    problems: list[Problem] = []
+    for name in names:
+        try:
+            found[name] = resolve(
+                settings.targets[name].ssh, Deadline.after(clock, RESOLVE_SECONDS)
+            )
+        except ConfigError as error:
+            problems.extend(
+                replace(problem, file=f"targets.{name}.ssh: {problem.file}")
+                for problem in error.problems
+            )
+    if problems:
+        raise ConfigError(tuple(problems))
+    return found
+
+
+def parts_of(
+    target: TargetSettings,
+    plan: SshPlan,
+    clock: Clock,
+    post: Callable[[Event], None],
+    *,
+    token_path: Path,
+    socket_folder: Path,
+    agent_health: Callable[[], str],
+) -> Parts:
+    """The adapters of one target. ``token_path``: where a made token is kept; ``socket_folder``: 0700,
+    with a short path, for the container engine's socket. Raises ``OSError`` if that cannot be made.
+    """
+    kind, name = target.runtime.kind, target.name
+    forward = ListeningForward(
+        target.forward.local, target.forward.remote, target.forward.hold, clock, name=name
+    )
+    ssh = SshtunnelEngine(plan, target.ssh.keepalive, clock, name=name)
+    links = TargetLinks(ssh, forward, clock, post, target=name)
+    engine = None
+    if kind is Kind.CONTAINER:
+        engine = open_container_engine(links.current, str(socket_folder), clock)
+    tokens = TokenFile(str(token_path), target.runtime.token_file)
+    reach = Reach(
+        target=target,
+        clock=clock,
+        links=links,
+        http=get,
+        ask_on_server=ServerHttp(links.current, clock),
+        route=Route(plan.host),
+        tokens=tokens,
+        engine=engine,
+        sessions=None if kind is Kind.EXTERNAL else Tmux(links.current, clock),
+        agent_health=agent_health,
+    )
+    return Parts(
+        target=target,
+        plan=plan,
+        forward=forward,
+        links=links,
+        tokens=tokens,
+        engine=engine,
+        reach=reach,
+    )

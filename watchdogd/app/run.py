@@ -1,0 +1,110 @@
+"""``watchdogd run``: the agent until a signal ends it, or for one round."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
+from types import FrameType
+
+from watchdogd.adapters.instance import AlreadyRunning
+from watchdogd.app.agent import Agent
+from watchdogd.app.once import FirstRound
+from watchdogd.app.results import exit_code
+from watchdogd.errors import Transient
+from watchdogd.settings import Settings
+from watchdogd.sinks.log import configure
+
+log = logging.getLogger(__name__)
+
+ONCE_SECONDS = 120.0
+FINE, BROKEN, TEMPORARY = 0, 70, 75
+
+
+class End(Enum):
+    """Why the wait is over."""
+
+    SIGNAL = "signal"
+    DONE = "done"
+    LOOP = "loop"
+    RELOAD = "reload"
+
+
+News = queue.SimpleQueue[End]
+"""``put`` is reentrant, so a signal handler may call it."""
+
+
+def run_agent(settings: Settings, *, once: bool = False, dry_run: bool = False) -> int:
+    """Run the agent in the foreground; returns the exit code.
+
+    0 after SIGTERM or SIGINT; with ``once`` the codes of ``check``; 70 if the decision loop broke;
+    75 if another agent holds the state folder, or it cannot be used. Raises ``ConfigError`` (78) if
+    a host needs what is not built. Call it from the main thread, or no signal will end it.
+    """
+    news: News = queue.SimpleQueue()
+    kinds = {name: target.runtime.kind for name, target in settings.targets.items()}
+    first = FirstRound(kinds, lambda: news.put(End.DONE))
+    try:
+        agent = Agent(
+            settings,
+            dry_run=dry_run,
+            harmless_only=once,
+            sinks=(first,) if once else (),
+            ended=lambda: news.put(End.LOOP),
+        )
+    except (AlreadyRunning, Transient) as error:
+        return _refused(str(error))
+    except OSError as error:
+        return _refused(f"the state folder cannot be used: {error}")
+    configure(settings.agent.log_format, settings.agent.log_level, agent.secrets)
+    with _signals(news):
+        agent.start()
+        end = _await_end(news, ONCE_SECONDS if once else None)
+        hanging = agent.stop()
+    if hanging:
+        log.warning("ended with jobs that hang: %s", ", ".join(hanging))
+    if end is End.LOOP:
+        return BROKEN
+    return exit_code(first.results()) if once and end is not End.SIGNAL else FINE
+
+
+def _refused(why: str) -> int:
+    sys.stderr.write(f"error: {why}\n")
+    return TEMPORARY
+
+
+def _await_end(news: News, seconds: float | None) -> End:
+    while True:
+        try:
+            end = news.get(timeout=seconds)
+        except queue.Empty:
+            return End.DONE
+        if end is not End.RELOAD:
+            return end
+        log.warning(
+            "SIGHUP: a reload is not built yet; restart the agent to read the configuration"
+        )
+
+
+@contextmanager
+def _signals(news: News) -> Iterator[None]:
+    """SIGTERM and SIGINT end the wait, SIGHUP is answered; as before afterwards."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def put(number: int, _: FrameType | None) -> None:
+        news.put(End.RELOAD if number == signal.SIGHUP else End.SIGNAL)
+
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = {number: signal.signal(number, put) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

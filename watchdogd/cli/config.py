@@ -1,0 +1,75 @@
+"""``watchdogd config``: check, show or find the configuration. Contacts nobody."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from watchdogd.cli import output
+from watchdogd.errors import ConfigError
+from watchdogd.loading import as_toml, config_files, config_path, load, worst_case
+
+SCHEMA = "watchdogd.config/1"
+
+
+class _Parts(click.Group):
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            raise click.UsageError(output.unknown("verb", args[0], self.commands), ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Parts, invoke_without_command=True, subcommand_metavar="VERB ...")
+@output.common
+@click.pass_context
+def config(ctx: click.Context) -> int | None:
+    """Check, show or find the configuration."""
+    return output.without_verb(ctx)
+
+
+@config.command()
+@click.option("--json", "as_json", is_flag=True, help="The result as JSON (watchdogd.config/1).")
+@output.common
+def check(as_json: bool) -> int:
+    """Report every problem at once; warn of promises that the settings cannot keep."""
+    try:
+        settings = load(output.config_option(), os.environ)
+    except ConfigError as error:
+        if as_json:
+            problems = [
+                {"file": each.file, "key": each.key, "found": each.found, "allowed": each.allowed}
+                for each in error.problems
+            ]
+            output.emit({"schema": SCHEMA, "ok": False, "problems": problems, "warnings": []})
+            return output.CONFIG
+        raise
+    warnings = worst_case(settings)
+    if as_json:
+        answer = {"ok": True, "problems": [], "warnings": list(warnings)}
+        output.emit({"schema": SCHEMA, **answer, "files": list(settings.files)})
+        return output.FINE
+    for line in warnings:
+        output.message(f"warning: {line}")
+    count = len(settings.targets)
+    output.say(f"fine: {count} target{'s' if count != 1 else ''} ({', '.join(settings.targets)})")
+    return output.FINE
+
+
+@config.command()
+@output.common
+def show() -> int:
+    """Print the whole effective configuration as TOML, defaults included, secrets masked."""
+    click.echo(as_toml(load(output.config_option(), os.environ)), nl=False)
+    return output.FINE
+
+
+@config.command()
+@output.common
+def path() -> int:
+    """Print the file that is read, and those of conf.d that are merged, one a line."""
+    for file in config_files(config_path(output.config_option(), os.environ)):
+        click.echo(str(file))
+    return output.FINE

@@ -1,0 +1,128 @@
+# Facts of the host, in one round trip. Reads only. Run as: sh -s -- MARK CONTAINER PID
+#
+#   MARK       random text; all that counts stands between two lines of it
+#   CONTAINER  full id of the container whose processes are wanted, or -
+#   PID        process whose descendants (itself included) are wanted, or -
+#
+# Prints key=value lines. Each value has its own try: one that fails leaves its line out, and says
+# nothing about the others. POSIX sh, for dash and busybox alike.
+
+LC_ALL=C
+export LC_ALL
+set -f
+mark=$1 container=$2 pid=$3
+
+if timeout -k 1 3 true 2>/dev/null; then
+  bounded() { timeout -k 1 3 "$@"; }
+else
+  bounded() { "$@"; }
+fi
+
+boot_id() {
+  read -r value </proc/sys/kernel/random/boot_id && echo "boot_id=$value"
+}
+
+uptime_seconds() {
+  read -r value _ </proc/uptime && echo "uptime=$value"
+}
+
+load() {
+  read -r value _ </proc/loadavg && echo "load=$value"
+}
+
+processors() {
+  value=$(nproc) || value=$(grep -c '^processor' /proc/cpuinfo)
+  [ -n "$value" ] && echo "processors=$value"
+}
+
+# The folder's file system: free kilobytes, and free and all inodes.
+disk() {
+  bounded df -Pk "$1" | {
+    read -r _
+    read -r _ _ _ free _ && echo "disk_free_kb=$free"
+  }
+  bounded df -Pi "$1" | {
+    read -r _
+    read -r _ all _ free _ && echo "inodes=$free $all"
+  }
+}
+
+ticks() {
+  value=$(getconf CLK_TCK) && echo "ticks=$value"
+}
+
+# One process: pid, start, CPU used (both in clock ticks), its arguments separated by tabs.
+process() {
+  stat=
+  while IFS= read -r line || [ -n "$line" ]; do stat="$stat $line"; done <"/proc/$1/stat"
+  number=$1
+  # the name stands in brackets and may hold anything, brackets and spaces too
+  set -- ${stat##*) }
+  [ "$#" -ge 20 ] || return 0
+  arguments=$(head -c 2000 "/proc/$number/cmdline" | tr '\000-\037\177' '\t[?*]')
+  printf 'process=%s %s %s %s\n' "$number" "${20}" "$((${12} + ${13}))" "$arguments"
+}
+
+of_container() {
+  set +f
+  found=$(grep -l -F -e "$container" /proc/[0-9]*/cgroup)
+  set -f
+  for file in $found; do
+    file=${file#/proc/}
+    echo "${file%/cgroup}"
+  done
+}
+
+of_pid() {
+  set +f
+  family=" $pid " pairs=
+  for file in /proc/[0-9]*/stat; do
+    stat=
+    while IFS= read -r line || [ -n "$line" ]; do stat="$stat $line"; done <"$file" || continue
+    set -f
+    child=${file#/proc/}
+    set -- ${stat##*) }
+    set +f
+    pairs="$pairs ${child%/stat}:$2"
+  done
+  set -f
+  [ -r "/proc/$pid/stat" ] || return 0
+  grown=yes
+  while [ -n "$grown" ]; do
+    grown=
+    for pair in $pairs; do
+      case $family in *" ${pair%%:*} "*) continue ;; esac
+      case $family in *" ${pair#*:} "*) family="$family${pair%%:*} " grown=yes ;; esac
+    done
+  done
+  for child in $family; do echo "$child"; done
+}
+
+# The list counts as read only if it is not empty and ends with its number: a reader who may not see
+# the processes must not conclude that there are none.
+processes() {
+  count=0
+  for number in $("$1"); do
+    [ "$count" -lt 2000 ] || return 0
+    process "$number"
+    count=$((count + 1))
+  done
+  [ "$count" -gt 0 ] && echo "processes=$count"
+}
+
+printf '\n%s\n' "$mark"
+{
+  boot_id
+  uptime_seconds
+  load
+  processors
+  disk /
+  [ -d /var/lib/docker ] && disk /var/lib/docker
+  ticks
+  if [ "$container" != - ]; then
+    processes of_container
+  elif [ "$pid" != - ]; then
+    processes of_pid
+  fi
+} 2>/dev/null
+printf '\n%s\n' "$mark"

@@ -1,0 +1,42 @@
+"""What the settings can keep: the worst case after a tunnel fault, held against what was asked for."""
+
+from __future__ import annotations
+
+from watchdogd.loading.values import duration_text
+from watchdogd.settings import Settings, TargetSettings
+
+_WATCHER = 0.25
+_DIAL = 3.0
+_HARD_LIMIT = 60.0
+
+
+def worst_case(settings: Settings) -> tuple[str, ...]:
+    """One warning for each promise that cannot be kept; empty if all can.
+
+    Silence of a link is two keepalives, a watcher finds it 0.25 s later, and a dial on a good path is
+    allowed 3 s. A link that stays silent for 60 s is cut whatever the keepalive.
+    """
+    return tuple(line for target in settings.targets.values() for line in _warnings(target))
+
+
+def _warnings(target: TargetSettings) -> list[str]:
+    keepalive, objective = target.ssh.keepalive, target.forward.objective
+    silence = 2 * keepalive
+    served = silence + _WATCHER + _DIAL
+    lines = []
+    if served > objective:
+        lines.append(
+            f"targets.{target.name}: a silent link is replaced after {_s(served)} at worst "
+            f"(2 x ssh.keepalive {_s(keepalive)} + {_s(_WATCHER)} + {_s(_DIAL)} for a dial), later "
+            f"than forward.objective {_s(objective)}; lower ssh.keepalive or raise the objective"
+        )
+    if 2 * silence > _HARD_LIMIT:
+        lines.append(
+            f"targets.{target.name}: ssh.keepalive {_s(keepalive)} leaves a silent link less than "
+            f"{_s(2 * silence)}: it is cut at {_s(_HARD_LIMIT)}; keep ssh.keepalive at 15s or below"
+        )
+    return lines
+
+
+def _s(seconds: float) -> str:
+    return f"{seconds:g}s" if seconds < 60 else duration_text(seconds)

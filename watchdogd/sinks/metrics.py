@@ -1,0 +1,340 @@
+"""Facts and the View as Prometheus metrics. The only import of ``prometheus_client``.
+
+In the flow: counters and histograms are fed by facts (``told``); what a target *is* right now is
+rendered from the View at the scrape, so that a scrape sees exactly one state. A scrape does no I/O.
+"""
+
+from __future__ import annotations
+
+import logging
+import platform
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    disable_created_metrics,
+)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.registry import Collector
+
+from watchdogd.core.commands import (
+    Fact,
+    IncidentClosed,
+    IncidentOpened,
+    Reconnected,
+    RemedyEnded,
+    RemedyIntended,
+    RemedyRefused,
+)
+from watchdogd.core.events import DialFailed, Event, LinkUp, Observed
+from watchdogd.core.model import Env, Observation, Policy, Sight, TargetState, View
+from watchdogd.core.words import Cause, ContainerStatus, Kind, Outcome, ProbeName, Result
+from watchdogd.sinks import series
+from watchdogd.sinks.catalogue import METRICS, PREFIX, Metric, Type
+
+FAILED = (Result.FAILED, Result.UNKNOWN)
+BY_NAME: dict[str, Metric] = {metric.name: metric for metric in METRICS}
+
+
+class Tallies:
+    """The instruments: counters, histograms and the gauges that a fact sets. One registry's own."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call] # the library gives it no types
+        self._registry = registry
+        self.round_seconds = self._histogram("loop_round_duration_seconds")
+        self.dials = self._counter("tunnel_dials_total")
+        self.dial_failures = self._counter("tunnel_dial_failures_total")
+        self.connected_at = self._gauge("tunnel_connected_timestamp_seconds")
+        self.reconnects = self._counter("tunnel_reconnects_total")
+        self.reconnect_seconds = self._histogram("tunnel_reconnect_duration_seconds")
+        self.probe_seconds = self._histogram("probe_duration_seconds")
+        self.probe_attempts = self._counter("probe_attempts_total")
+        self.probe_failures = self._counter("probe_failures_total")
+        self.probe_success = self._gauge("probe_success")
+        self.probe_success_at = self._gauge("probe_last_success_timestamp_seconds")
+        self.remedy_attempts = self._counter("remedy_attempts_total")
+        self.remedy_failures = self._counter("remedy_failures_total")
+        self.remedy_refused = self._counter("remedy_refused_total")
+        self.remedy_seconds = self._histogram("remedy_duration_seconds")
+        self.remedy_at = self._gauge("remedy_last_timestamp_seconds")
+        self.incidents = self._counter("incidents_total")
+        self.incident_seconds = self._histogram("incident_duration_seconds")
+        self.detection_seconds = self._histogram("incident_detection_seconds")
+        self.container_restarts = self._counter("container_restarts_total")
+        self.oom_kills = self._counter("container_oom_kills_total")
+        self.log_messages = self._counter("log_messages_total")
+
+    def info(self, name: str, values: Mapping[str, str]) -> None:
+        """An info metric and its one sample."""
+        metric = BY_NAME[name]
+        bare = PREFIX + name.removesuffix("_info")
+        Info(bare, metric.help, registry=self._registry).info(dict(values))
+
+    def gauge(self, name: str, value: float) -> None:
+        """A gauge that stays as it is."""
+        self._gauge(name).set(value)
+
+    def _counter(self, name: str) -> Counter:
+        metric = BY_NAME[name]
+        return Counter(PREFIX + name, metric.help, metric.labels, registry=self._registry)
+
+    def _gauge(self, name: str) -> Gauge:
+        metric = BY_NAME[name]
+        return Gauge(PREFIX + name, metric.help, metric.labels, registry=self._registry)
+
+    def _histogram(self, name: str) -> Histogram:
+        metric = BY_NAME[name]
+        return Histogram(
+            PREFIX + name,
+            metric.help,
+            metric.labels,
+            registry=self._registry,
+            buckets=metric.buckets,
+        )
+
+
+class MetricsSink:
+    """Implements ``ports.Sink``; ``render`` answers a scrape. One registry of its own an instance."""
+
+    def __init__(
+        self,
+        policies: Mapping[str, Policy],
+        *,
+        probes: Mapping[ProbeName, Collection[Cause]],
+        started_wall: float,
+        version: str,
+    ) -> None:
+        """``probes``: what each probe that this agent runs can find.
+
+        Every label set that can occur exists from now on.
+        """
+        self._policies = dict(policies)
+        self._probes = {name: {*causes, Cause.BUG} for name, causes in probes.items()}
+        self._causes = series.causes_of(self._probes)
+        self._started: dict[str, tuple[str, str]] = {}
+        self._killed: dict[str, tuple[str, str]] = {}
+        self._registry = CollectorRegistry()
+        self._made = Tallies(self._registry)
+        self._made.info("build_info", {"version": version, "python": platform.python_version()})
+        self._made.gauge("start_time_seconds", started_wall)
+        self._made.gauge("config_last_reload_successful", 1)
+        self._made.gauge("config_last_reload_success_timestamp_seconds", started_wall)
+        for level in series.LEVELS:
+            self._made.log_messages.labels(level)
+        for target, policy in policies.items():
+            self._prepare(target, policy, started_wall)
+
+    def _prepare(self, target: str, policy: Policy, now: float) -> None:
+        made = self._made
+        for plain in (made.dials, made.reconnect_seconds, made.incident_seconds):
+            plain.labels(target)
+        made.detection_seconds.labels(target)
+        made.connected_at.labels(target).set(now)
+        for cause in series.DIAL_CAUSES:
+            made.dial_failures.labels(target, cause)
+            made.reconnects.labels(target, cause)
+        for cause in self._causes:
+            made.incidents.labels(target, cause)
+        if policy.kind is Kind.CONTAINER:
+            made.container_restarts.labels(target)
+            made.oom_kills.labels(target)
+        self._prepare_probes(target, policy, now)
+        for remedy in series.remedies_of(policy.kind):
+            made.remedy_attempts.labels(target, remedy)
+            made.remedy_failures.labels(target, remedy)
+            made.remedy_seconds.labels(target, remedy)
+            made.remedy_at.labels(target, remedy).set(now)
+            for reason in series.refusals_of(remedy):
+                made.remedy_refused.labels(target, remedy, reason)
+
+    def _prepare_probes(self, target: str, policy: Policy, now: float) -> None:
+        made = self._made
+        for probe, causes in self._probes.items():
+            if not series.has_probe(probe, policy):
+                continue
+            made.probe_seconds.labels(target, probe)
+            made.probe_attempts.labels(target, probe)
+            made.probe_success.labels(target, probe)
+            made.probe_success_at.labels(target, probe).set(now)
+            for cause in causes:
+                made.probe_failures.labels(target, probe, cause)
+
+    def show(
+        self,
+        view: Callable[[], View],
+        pulse: Callable[[], Mapping[str, float]],
+        tunnel: Callable[[str], series.TunnelFacts],
+        env: Callable[[], Env],
+    ) -> None:
+        """Render these too from now on; call once. None of them may raise or do I/O.
+
+        ``pulse`` gives the plain totals of the loop by metric name.
+        """
+        self._registry.register(
+            _ViewCollector(self._policies, self._causes, view, pulse, tunnel, env)
+        )
+
+    def render(self, accept: str) -> tuple[bytes, str]:
+        """A scrape: body and content type, OpenMetrics if the ``Accept`` header asks for it."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self._registry), content_type
+
+    def round_took(self, seconds: float) -> None:
+        """A round of the decision loop was completed."""
+        self._made.round_seconds.observe(seconds)
+
+    def log_handler(self) -> logging.Handler:
+        """A handler that counts records by level; for the root logger."""
+        return _LevelCounter(self._made.log_messages)
+
+    # ------------------------------------------------------------ the sink
+
+    def told(
+        self, target: str, event: Event, facts: Sequence[Fact], state: TargetState, env: Env
+    ) -> None:
+        """Count what happened."""
+        made = self._made
+        match event:
+            case LinkUp():
+                made.dials.labels(target).inc()
+                made.connected_at.labels(target).set(env.wall)
+            case DialFailed(cause=cause):
+                made.dials.labels(target).inc()
+                made.dial_failures.labels(target, cause).inc()
+            case Observed():
+                self._observed(target, event, env)
+            case _:
+                pass
+        for fact in facts:
+            self._count(target, fact, env)
+
+    def _count(self, target: str, fact: Fact, env: Env) -> None:
+        made = self._made
+        match fact:
+            case Reconnected(cause=cause, seconds=seconds):
+                made.reconnects.labels(target, cause).inc()
+                made.reconnect_seconds.labels(target).observe(seconds)
+            case RemedyIntended(intent=intent):
+                made.remedy_attempts.labels(target, intent.remedy).inc()
+                made.remedy_at.labels(target, intent.remedy).set(env.wall)
+            case RemedyEnded(intent=intent, result=result, seconds=seconds):
+                made.remedy_seconds.labels(target, intent.remedy).observe(seconds)
+                if result in FAILED:
+                    made.remedy_failures.labels(target, intent.remedy).inc()
+            case RemedyRefused(remedy=remedy, reason=reason):
+                made.remedy_refused.labels(target, remedy, reason).inc()
+            case IncidentOpened(incident=incident, detection_seconds=seconds):
+                made.incidents.labels(target, incident.cause).inc()
+                made.detection_seconds.labels(target).observe(seconds)
+            case IncidentClosed(duration_seconds=seconds):
+                made.incident_seconds.labels(target).observe(seconds)
+            case _:
+                pass
+
+    def _observed(self, target: str, event: Observed, env: Env) -> None:
+        if event.stalled:
+            return  # its durations and failures are the sleep's, not the probes'
+        by_probe: dict[ProbeName, list[Observation]] = {}
+        for seen in event.observations:
+            by_probe.setdefault(seen.probe, []).append(seen)
+        for probe, found in by_probe.items():
+            self._probed(target, probe, found, env)
+        self._container(target, event.sight, event.observations)
+
+    def _probed(
+        self, target: str, probe: ProbeName, found: Iterable[Observation], env: Env
+    ) -> None:
+        made, seen = self._made, tuple(found)
+        seconds = max(one.ended for one in seen) - min(one.started for one in seen)
+        outcomes = {one.outcome for one in seen}
+        if outcomes == {Outcome.UNKNOWN} and seconds <= 0:
+            return  # it was not even tried
+        made.probe_attempts.labels(target, probe).inc()
+        made.probe_seconds.labels(target, probe).observe(max(0.0, seconds))
+        failed = next((one for one in seen if one.cause and one.outcome is Outcome.FAIL), None)
+        if failed is not None and failed.cause is not None:
+            made.probe_failures.labels(target, probe, failed.cause).inc()
+            made.probe_success.labels(target, probe).set(0)
+        elif Outcome.OK in outcomes:
+            made.probe_success.labels(target, probe).set(1)
+            made.probe_success_at.labels(target, probe).set(env.wall)
+
+    def _container(self, target: str, sight: Sight, seen: Iterable[Observation]) -> None:
+        """A start that was not there before, and a death for memory, are counted once each."""
+        container = sight.container
+        if container is None or container.id is None:
+            return
+        generation = (container.id, container.started)
+        running = container.status is ContainerStatus.RUNNING
+        if running and self._started.setdefault(target, generation) != generation:
+            self._started[target] = generation
+            self._made.container_restarts.labels(target).inc()
+        killed = any(one.cause is Cause.CONTAINER_OOM for one in seen)
+        if killed and self._killed.get(target) != generation:
+            self._killed[target] = generation
+            self._made.oom_kills.labels(target).inc()
+
+
+class _ViewCollector(Collector):
+    """The View as families: one consistent picture a scrape."""
+
+    def __init__(
+        self,
+        policies: Mapping[str, Policy],
+        causes: tuple[Cause, ...],
+        view: Callable[[], View],
+        pulse: Callable[[], Mapping[str, float]],
+        tunnel: Callable[[str], series.TunnelFacts],
+        env: Callable[[], Env],
+    ) -> None:
+        self._policies = policies
+        self._causes = causes
+        self._view = view
+        self._pulse = pulse
+        self._tunnel = tunnel
+        self._env = env
+
+    def collect(self) -> Iterable[Family]:
+        """All families of the View, each once."""
+        view, env = self._view(), self._env()
+        families: dict[str, CounterMetricFamily | GaugeMetricFamily] = {}
+        for name, labels, value in self._samples(view, env):
+            if name not in families:
+                families[name] = _family(BY_NAME[name])
+            families[name].add_metric(labels, value)
+        return families.values()
+
+    def _samples(self, view: View, env: Env) -> Iterable[series.Sample]:
+        yield "loop_last_round_timestamp_seconds", (), view.last_round_wall
+        yield "online", (), float(series.online(view.targets))
+        for name, value in self._pulse().items():
+            yield name, (), value
+        for target, state in view.targets.items():
+            policy = self._policies[target]
+            yield from series.of_target(
+                target, state, policy, self._causes, self._tunnel(target), env
+            )
+
+
+def _family(metric: Metric) -> CounterMetricFamily | GaugeMetricFamily:
+    kind = CounterMetricFamily if metric.type is Type.COUNTER else GaugeMetricFamily
+    return kind(PREFIX + metric.name, metric.help, labels=metric.labels)
+
+
+class _LevelCounter(logging.Handler):
+    """Counts; formats and writes nothing."""
+
+    def __init__(self, counter: Counter) -> None:
+        super().__init__()
+        self._counter = counter
+
+    def emit(self, record: logging.LogRecord) -> None:
+        level = record.levelname.lower()
+        self._counter.labels(level if level in series.LEVELS else "info").inc()

@@ -1,0 +1,175 @@
+"""Facts and link news in plain words: what is written in the log, and with which fields."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+
+from watchdogd.core import commands as c
+from watchdogd.core import events as e
+from watchdogd.core.words import Refusal, Result, State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One line to be."""
+
+    level: str
+    text: str
+    fields: dict[str, object] = field(default_factory=dict)
+    """What is empty is left out when it is written."""
+    repeats: Hashable = None
+    """Set if it may come again and again: lines with an equal one count as repeats."""
+    ends: str = ""
+    """Repeats of this kind are news again after this line."""
+
+
+_UP = (State.UP,)
+_WATCHED = (Refusal.GRACE, Refusal.COOLDOWN, Refusal.VETO, Refusal.NO_SIGHT, Refusal.OBSERVE)
+
+
+def fact_line(fact: c.Fact) -> Line:
+    """The line for one fact."""
+    match fact:
+        case c.StateChanged():
+            return _state(fact)
+        case c.RemedyRefused():
+            return Line(
+                level="info" if fact.reason in _WATCHED else "warning",
+                text=f"{fact.remedy} is not done: {fact.reason}",
+                fields={"remedy": fact.remedy, "reason": fact.reason, "detail": fact.detail},
+                repeats=("remedy_refused", fact.remedy, fact.reason),
+            )
+        case c.Reconnected():
+            return Line(
+                level="info",
+                text=f"connected again after {fact.seconds:.1f} s",
+                fields={"cause": fact.cause, "seconds": round(fact.seconds, 3)},
+                repeats=("reconnected", fact.cause),
+                ends="dial_failed",
+            )
+        case c.IncidentOpened() | c.IncidentRerooted() | c.IncidentClosed():
+            return _incident(fact)
+        case c.RemedyIntended() | c.RemedyEnded() | c.RemedyVerified():
+            return _remedy(fact)
+
+
+def _state(fact: c.StateChanged) -> Line:
+    cause = f" ({fact.cause})" if fact.cause else ""
+    bad = fact.new in (State.DOWN, State.DEGRADED)
+    return Line(
+        level="warning" if bad else "info",
+        text=f"{fact.new}{cause}" if fact.old is fact.new else f"{fact.old} -> {fact.new}{cause}",
+        fields={
+            "state": fact.new,
+            "cause": fact.cause,
+            "detail": fact.detail,
+            "mend": fact.mend,
+        },
+        ends="remedy_refused" if fact.new in _UP else "",
+    )
+
+
+def _incident(fact: c.IncidentOpened | c.IncidentRerooted | c.IncidentClosed) -> Line:
+    fields: dict[str, object] = {"incident": fact.incident.id, "cause": fact.incident.cause}
+    if isinstance(fact, c.IncidentOpened):
+        fields |= {"detail": fact.detail, "mend": fact.mend}
+        fields["detection_seconds"] = round(fact.detection_seconds, 3)
+        return Line(level="warning", text=f"incident: {fact.incident.cause}", fields=fields)
+    if isinstance(fact, c.IncidentRerooted):
+        return Line(
+            level="warning",
+            text=f"incident is {fact.incident.cause}, not {fact.old}",
+            fields=fields,
+        )
+    fields["remedies"] = [str(remedy) for remedy in fact.incident.remedies]
+    fields["duration_seconds"] = round(fact.duration_seconds, 3)
+    return Line(
+        level="info",
+        text=f"incident over: usable again after {fact.duration_seconds:.1f} s",
+        fields=fields,
+        ends="remedy_refused",
+    )
+
+
+def _remedy(fact: c.RemedyIntended | c.RemedyEnded | c.RemedyVerified) -> Line:
+    intent = fact.intent
+    fields: dict[str, object] = {
+        "incident": intent.incident,
+        "cause": intent.cause,
+        "remedy": intent.remedy,
+        "key": intent.key,
+    }
+    if isinstance(fact, c.RemedyIntended):
+        return Line(level="info", text=f"{intent.remedy} begins", fields=fields)
+    if isinstance(fact, c.RemedyVerified):
+        proved = "health after it is proved" if fact.healthy else "no health after it in time"
+        level = "info" if fact.healthy else "warning"
+        return Line(level=level, text=f"{intent.remedy}: {proved}", fields=fields)
+    fields |= {"result": fact.result, "seconds": round(fact.seconds, 3)}
+    fields |= {"detail": fact.detail, "mend": fact.mend}
+    level = "info" if fact.result is Result.DONE else "warning"
+    return Line(
+        level=level,
+        text=f"{intent.remedy}: {fact.result} after {fact.seconds:.1f} s",
+        fields=fields,
+    )
+
+
+def event_line(event: e.Event) -> Line | None:
+    """The line for news of the link, the port or the laptop; ``None`` for what facts tell better."""
+    match event:
+        case e.Started(journal_ok=False):
+            return Line(level="error", text="the journal cannot be used: only observing")
+        case e.LinkUp():
+            return Line(
+                level="info",
+                text="ssh link up",
+                fields={"link": event.number},
+                repeats=("link_up",),
+                ends="dial_failed",
+            )
+        case e.LinkSilent() | e.LinkSpeaking():
+            silent = isinstance(event, e.LinkSilent)
+            return Line(
+                level="warning" if silent else "info",
+                text="ssh link is silent" if silent else "ssh link speaks again",
+                fields={"link": event.number},
+                repeats=("link_silent" if silent else "link_speaking",),
+            )
+        case e.LinkLost():
+            fields = {"link": event.number, "detail": event.detail}
+            return Line(
+                level="warning", text="ssh link lost", fields=fields, repeats=("link_lost",)
+            )
+        case e.DialFailed():
+            return Line(
+                level="error" if event.permanent else "warning",
+                text=f"ssh dial failed: {event.cause}",
+                fields={"cause": event.cause, "detail": event.detail, "mend": event.mend},
+                repeats=("dial_failed", event.cause),
+            )
+        case _:
+            return _around(event)
+
+
+def _around(event: e.Event) -> Line | None:
+    match event:
+        case e.PortBound():
+            return Line(level="info", text="forward listens", ends="bind_failed")
+        case e.BindFailed():
+            text = f"the forward's port is held by {event.holder}"
+            return Line(
+                level="warning",
+                text=text,
+                fields={"cause": "port_conflict"},
+                repeats=("bind_failed", event.holder),
+            )
+        case e.Resumed():
+            return Line(level="info", text=f"awake again after {event.slept:.0f} s")
+        case e.ClockStepped():
+            return Line(level="info", text=f"the clock was set by {event.by:+.1f} s")
+        case e.FilesChanged():
+            return Line(level="info", text="known_hosts or a key file changed")
+        case _:
+            return None

@@ -1,0 +1,199 @@
+"""Which label sets can occur, and what the View says in numbers: data, no library.
+
+In the flow: ``metrics.py`` renders this. Each label value comes from a closed list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from watchdogd.core.budget import limits, remaining
+from watchdogd.core.choose import BY_KIND, LADDERS
+from watchdogd.core.model import Env, Policy, TargetState
+from watchdogd.core.words import (
+    HARM,
+    LIVE_STATES,
+    Cause,
+    ContainerStatus,
+    Harm,
+    Kind,
+    Outcome,
+    Phase,
+    ProbeName,
+    Refusal,
+    Remedy,
+    State,
+)
+
+LEVELS = ("debug", "info", "warning", "error", "critical")
+DIAL_CAUSES = (
+    Cause.OFFLINE,
+    Cause.DNS,
+    Cause.HOST_UNREACHABLE,
+    Cause.SSHD_DOWN,
+    Cause.SSHD_REJECTS,
+    Cause.HOST_KEY,
+    Cause.AUTH,
+    Cause.LINK_LOST,
+    Cause.REMOTE_WEDGED,
+    Cause.AGENT,
+    Cause.BUG,
+)
+"""What a dial can end with."""
+BASIC_REFUSALS = (Refusal.NO_SIGHT, Refusal.COOLDOWN)
+REFUSALS: dict[Harm, tuple[Refusal, ...]] = {
+    Harm.HARMLESS: (*BASIC_REFUSALS, Refusal.BUDGET, Refusal.OBSERVE),
+    Harm.RESTORING: (
+        *BASIC_REFUSALS,
+        Refusal.BUDGET,
+        Refusal.OBSERVE,
+        Refusal.HALTED,
+        Refusal.GRACE,
+        Refusal.VETO,
+        Refusal.OPERATOR,
+        Refusal.FAILED_START,
+    ),
+    Harm.DESTRUCTIVE: (
+        *BASIC_REFUSALS,
+        Refusal.BUDGET,
+        Refusal.OBSERVE,
+        Refusal.HALTED,
+        Refusal.GRACE,
+        Refusal.VETO,
+        Refusal.UNARMED,
+    ),
+}
+HAND_CAUSES = frozenset(
+    {
+        Cause.HOST_KEY,
+        Cause.AUTH,
+        Cause.FORWARD_DENIED,
+        Cause.WRONG_SERVER,
+        Cause.CONTAINER_AMBIGUOUS,
+        Cause.CONTAINER_ENGINE_DOWN,
+        Cause.DISK_FULL,
+        Cause.GPU_LOST,
+    }
+)
+HAND_REFUSALS = frozenset(
+    {Refusal.ASK, Refusal.BUDGET, Refusal.HALTED, Refusal.OPERATOR, Refusal.FAILED_START}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TunnelFacts:
+    """What the links and the forward say of themselves without being asked over the network."""
+
+    round_trip: float | None = None
+    open_connections: int = 0
+    sent_bytes: int = 0
+    received_bytes: int = 0
+
+
+def remedies_of(kind: Kind) -> tuple[Remedy, ...]:
+    """The remedies that a target of this kind can ever get."""
+    ladders = (*LADDERS.values(), *BY_KIND[kind].values())
+    wanted = {remedy for ladder in ladders for remedy in ladder}
+    return tuple(remedy for remedy in Remedy if remedy in wanted)
+
+
+def refusals_of(remedy: Remedy) -> tuple[Refusal, ...]:
+    """The reasons for which it can be passed over."""
+    if remedy is Remedy.RECONNECT:
+        return (*BASIC_REFUSALS, Refusal.HALTED)
+    return REFUSALS[HARM[remedy]]
+
+
+def causes_of(declared: Mapping[ProbeName, Collection[Cause]]) -> tuple[Cause, ...]:
+    """All causes that a target can show, given what its probes and dials can find."""
+    found = {cause for causes in declared.values() for cause in causes}
+    return tuple(cause for cause in Cause if cause in found or cause in DIAL_CAUSES)
+
+
+Sample = tuple[str, tuple[str, ...], float]
+"""Name without prefix, label values in the metric's order, value."""
+
+
+def of_target(
+    name: str,
+    state: TargetState,
+    policy: Policy,
+    causes: tuple[Cause, ...],
+    tunnel: TunnelFacts,
+    env: Env,
+) -> Iterator[Sample]:
+    """Every gauge and running total that the View holds of one target."""
+    one = (name,)
+    cause = state.verdict.cause
+    yield "target_up", one, float(bool(state.verdict.usable))
+    yield "target_needs_hand", one, float(needs_hand(state))
+    for shown in LIVE_STATES:
+        yield "target_state", (name, shown), float(shown is state.shown)
+    for booked in State:
+        yield "target_state_seconds_total", (name, booked), state.account.seconds.get(booked, 0.0)
+    for known in dict.fromkeys((*causes, *((cause,) if cause else ()))):
+        yield "target_cause", (name, known), float(known is cause)
+    yield "target_last_up_timestamp_seconds", one, state.last_up_wall
+    yield "incident_open", one, float(state.incident is not None)
+    link = state.dialing
+    speaks = link.up is not None and not link.silent and link.port_bound
+    yield "tunnel_up", one, float(speaks)
+    yield "tunnel_round_trip_seconds", one, tunnel.round_trip or 0.0
+    yield "tunnel_open_connections", one, float(tunnel.open_connections)
+    yield "tunnel_sent_bytes_total", one, float(tunnel.sent_bytes)
+    yield "tunnel_received_bytes_total", one, float(tunnel.received_bytes)
+    for remedy in remedies_of(policy.kind):
+        if limits(remedy, policy):
+            left = remaining(remedy, state, policy, env)
+            yield "remedy_budget_remaining", (name, remedy), float(left or 0)
+    yield from _of_runtime(name, state, policy)
+
+
+def _of_runtime(name: str, state: TargetState, policy: Policy) -> Iterator[Sample]:
+    if policy.kind is Kind.CONTAINER:
+        seen = state.sight.container
+        running = seen is not None and seen.status is ContainerStatus.RUNNING
+        yield "container_running", (name,), float(running)
+        yield "container_start_time_seconds", (name,), unix_time(seen.started if seen else "")
+    if has_session(policy):
+        session = state.sight.session
+        yield "session_up", (name,), float(session is not None and bool(session.exists))
+
+
+def has_session(policy: Policy) -> bool:
+    """Does anybody look for a tmux session of this target?"""
+    return policy.kind is Kind.SESSION or (policy.kind is Kind.CONTAINER and policy.view_session)
+
+
+def has_probe(probe: ProbeName, policy: Policy) -> bool:
+    """Does this probe ever say anything about such a target?"""
+    if probe is ProbeName.CONTAINER:
+        return policy.kind is Kind.CONTAINER
+    return has_session(policy) if probe is ProbeName.SESSION else True
+
+
+def needs_hand(state: TargetState) -> bool:
+    """Can only a person help now?"""
+    held = state.phase in (Phase.CONFIRMED, Phase.HELD)
+    refused = any(reason in HAND_REFUSALS for _, reason in state.refusals)
+    return (held and refused) or state.verdict.cause in HAND_CAUSES
+
+
+def online(states: Mapping[str, TargetState]) -> bool:
+    """Did any target's newest look at the network find one?"""
+    return any(
+        seen.probe is ProbeName.NETWORK and seen.outcome is Outcome.OK
+        for state in states.values()
+        for seen in state.observations
+    )
+
+
+def unix_time(stamp: str) -> float:
+    """An engine's RFC 3339 time as Unix seconds; 0 if it is none (never started: year 1)."""
+    try:
+        moment = datetime.fromisoformat(stamp)
+    except ValueError:
+        return 0.0
+    return moment.timestamp() if moment.tzinfo and moment.year > 1970 else 0.0

@@ -1,0 +1,229 @@
+"""The pool that does the waiting: one job, one deadline, exactly one answer.
+
+In the flow: the loop's commands become jobs here; their answers go back into the loop's inbox.
+A thread cannot be stopped from outside, so at its deadline a job is *answered*, not ended. A job that
+hangs on is counted, its late result is logged and dropped, and its place in the pool is given to
+another thread, so that one wedged call starves nobody.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from watchdogd.ports import Clock, Deadline
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+log = logging.getLogger(__name__)
+
+HUNG_LIMIT = 4
+"""Jobs that may hang past their deadline before the agent stops trusting itself."""
+IDLE_SECONDS = 60.0
+"""An idle thread ends after so long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Value(Generic[T_co]):
+    """The job returned this."""
+
+    value: T_co
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """The job raised this."""
+
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """The deadline passed first; whatever the job does later is dropped."""
+
+
+Answer = Value[T] | Raised | Overdue
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One submitted piece of work. Only ``running`` is for callers."""
+
+    name: str
+    work: Callable[[], Any]
+    answer: Callable[[Any], None]
+    at: float
+    """``run`` clock of its deadline."""
+    answered: bool = False
+    begun: bool = False
+    ended: bool = False
+    hung: bool = False
+
+    def running(self) -> bool:
+        """True while a thread is still inside the work, also long after the answer."""
+        return self.begun and not self.ended
+
+
+class Workers:
+    """At most ``limit`` threads for jobs that keep their deadlines; made when needed, named ``worker-N``.
+
+    ``answer`` callbacks run on a pool thread and must neither block nor raise.
+    """
+
+    def __init__(self, clock: Clock, limit: int = 32) -> None:
+        self._clock = clock
+        self._limit = limit
+        self._lock = threading.Condition()
+        self._waiting: deque[Job] = deque()
+        self._due: list[tuple[float, int, Job]] = []
+        self._order = itertools.count()
+        self._names = itertools.count(1)
+        self._threads: set[threading.Thread] = set()
+        self._busy: set[Job] = set()
+        self._idle = 0
+        self._hung = 0
+        self._closed = False
+        self._timer: threading.Thread | None = None
+
+    def submit(
+        self,
+        name: str,
+        job: Callable[[], T],
+        deadline: float,
+        answer: Callable[[Answer[T]], None],
+    ) -> Job:
+        """Run ``job`` soon; ``answer`` gets its one answer within ``deadline`` seconds from now.
+
+        A job that found no free thread by then is answered ``Overdue`` and never begun. After
+        ``close`` nothing is begun and nothing is answered.
+        """
+        made = Job(name, job, answer, self._clock.run() + deadline)
+        with self._lock:
+            if self._closed:
+                return made
+            self._waiting.append(made)
+            heapq.heappush(self._due, (made.at, next(self._order), made))
+            self._staff()
+            self._lock.notify_all()
+        return made
+
+    def hung(self) -> int:
+        """How many jobs are past their deadline and still hold a thread."""
+        with self._lock:
+            return self._hung
+
+    def health(self) -> str:
+        """Empty, or why the pool cannot be trusted any more."""
+        hung = self.hung()
+        return f"{hung} jobs hang past their deadlines" if hung > HUNG_LIMIT else ""
+
+    def close(self, seconds: float) -> tuple[str, ...]:
+        """Begin and answer nothing more, wait for what runs; returns the names of jobs that hang on."""
+        until = Deadline.after(self._clock, seconds)
+        with self._lock:
+            self._closed = True
+            self._waiting.clear()
+            self._due.clear()
+            self._lock.notify_all()
+            threads = [*self._threads, *([self._timer] if self._timer else [])]
+        for thread in threads:
+            if thread is not threading.current_thread():
+                thread.join(until.remaining())
+        with self._lock:
+            return tuple(sorted(job.name for job in self._busy))
+
+    def _staff(self) -> None:
+        if self._timer is None:
+            self._timer = threading.Thread(
+                target=self._watch_deadlines, name="worker-deadlines", daemon=True
+            )
+            self._timer.start()
+        if self._idle < len(self._waiting) and len(self._threads) - self._hung < self._limit:
+            thread = threading.Thread(
+                target=self._work, name=f"worker-{next(self._names)}", daemon=True
+            )
+            self._threads.add(thread)
+            thread.start()
+
+    def _work(self) -> None:
+        try:
+            while (job := self._next()) is not None:
+                answer = self._carry_out(job)
+                self._finish(job, answer)
+        finally:
+            with self._lock:
+                self._threads.discard(threading.current_thread())
+
+    def _next(self) -> Job | None:
+        with self._lock:
+            while not self._closed:
+                while self._waiting:
+                    job = self._waiting.popleft()
+                    if not job.answered:
+                        job.begun = True
+                        self._busy.add(job)
+                        return job
+                if len(self._threads) - self._hung > self._limit:
+                    return None  # others took the place of hung jobs that ended after all
+                self._idle += 1
+                noticed = self._lock.wait(IDLE_SECONDS)
+                self._idle -= 1
+                if not noticed and not self._waiting:
+                    return None
+            return None
+
+    def _carry_out(self, job: Job) -> Answer[Any]:
+        try:
+            return Value(job.work())
+        except Exception as error:  # noqa: BLE001 - whatever a job raises is its answer, not our end
+            return Raised(error)
+
+    def _finish(self, job: Job, answer: Answer[Any]) -> None:
+        with self._lock:
+            job.ended = True
+            self._busy.discard(job)
+            if job.hung:
+                self._hung -= 1
+            late, job.answered = job.answered or self._closed, True
+        if not late:
+            job.answer(answer)
+        elif job.hung:
+            log.warning("job %s ended after its deadline; its result is dropped", job.name)
+
+    def _watch_deadlines(self) -> None:
+        while (due := self._overdue()) is not None:
+            for job in due:
+                log.warning("job %s did not answer by its deadline", job.name)
+                job.answer(Overdue())
+
+    def _overdue(self) -> list[Job] | None:
+        """Blocks until a deadline passes; gives the jobs that missed it; ``None`` once closed."""
+        with self._lock:
+            while not self._closed:
+                late = self._take_late(self._clock.run())
+                if late:
+                    return late
+                wait = self._due[0][0] - self._clock.run() if self._due else None
+                self._lock.wait(wait if wait is None else max(0.0, wait))
+            return None
+
+    def _take_late(self, now: float) -> list[Job]:
+        late: list[Job] = []
+        while self._due and (self._due[0][0] <= now or self._due[0][2].answered):
+            job = heapq.heappop(self._due)[2]
+            if job.answered:
+                continue
+            job.answered = True
+            if job.begun:
+                job.hung = True
+                self._hung += 1
+                self._staff()
+            late.append(job)
+        return late
