@@ -30,3 +30,13 @@ def bench(dockerd: Dockerd, jupyter: str) -> Iterator[Bench]:
 
     with Bench(dockerd, jupyter) as scene:
         yield scene
+
+
+@pytest.fixture
+def own(dockerd: Dockerd, jupyter: str) -> Iterator[Bench]:
+    """The same for ``Bench.settle``: the runtime's token is known to the agent from the start."""
+    needs.programs("sshd", "ssh-keygen", "tmux")
+    from tests.e2e.lab import OWN_TOKEN, Bench
+
+    with Bench(dockerd, jupyter, settings=OWN_TOKEN) as scene:
+        yield scene

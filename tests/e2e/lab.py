@@ -7,8 +7,13 @@ in the configuration, never in the code.
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import secrets
 import shutil
+import signal
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -40,6 +45,8 @@ SHORT: Mapping[str, object] = {
     "heal.start_grace": "6s",
 }
 """So a fault is confirmed after 2 s, and an incident is over after 6 s of health."""
+OWN_TOKEN = {"runtime.token_file": "TOKEN"}
+"""Settings for ``Bench.settle``: the runtime's token is the one in ``Bench.token``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +71,8 @@ class Bench:
         *,
         settings: Mapping[str, object] | None = None,
         environment: Mapping[str, str] | None = None,
-        options: Mapping[str, str] | None = None,
         before: Sequence[str] = (),
-        server_address: str = "127.0.0.1",
+        address: str = "127.0.0.1",
     ) -> None:
         self.clock = SystemClock()
         self.image = image
@@ -81,21 +87,25 @@ class Bench:
             if engine is not None:
                 self._stack.callback(_clear, engine)
             self.server = self._stack.enter_context(
-                Server(engine, environment=environment, options=options)
+                Server(engine, environment=environment, address=address)
             )
             self.known_hosts = self.folder / "known_hosts"
-            self.known_hosts.write_text(self.known_as(server_address))
-            config = self._configuration(server_address, dict(settings or {}))
+            self.known_hosts.write_text(self.server.known_as())
+            self.token = self.folder / "token"
+            """The person's own token, for ``settle``."""
+            self.token.touch(mode=0o600)
+            self.token.write_text(secrets.token_hex(24))
+            config = self._configuration(settings or {})
             self.agent = Agent(self.folder, config, before=before)
             self._stack.callback(self.agent.close)
         except BaseException:
             self._stack.close()
             raise
 
-    def _configuration(self, address: str, settings: Mapping[str, object]) -> dict[str, object]:
+    def _configuration(self, settings: Mapping[str, object]) -> dict[str, object]:
         sshd = self.server.sshd
         keys: dict[str, object] = {
-            "ssh.host": address,
+            "ssh.host": self.server.address,
             "ssh.port": sshd.port,
             "ssh.user": sshd.user,
             "ssh.identity_file": sshd.identity_file,
@@ -109,14 +119,16 @@ class Bench:
             **SHORT,
             **settings,
         }
-        chosen = {f"targets.{TARGET}.{key}": value for key, value in keys.items() if value is not None}
+        if settings.get("runtime.kind", "container") != "container":
+            keys = {key: value for key, value in keys.items() if ".container." not in key}
+        if keys.get("runtime.token_file") == OWN_TOKEN["runtime.token_file"]:
+            keys["runtime.token_file"] = str(self.token)
+        chosen = {
+            f"targets.{TARGET}.{key}": value for key, value in keys.items() if value is not None
+        }
         return {"agent.listen": f"127.0.0.1:{free_port()}", **chosen}
 
     # ------------------------------------------------------------ the scene
-
-    def known_as(self, address: str = "127.0.0.1", key: Path | None = None) -> str:
-        """The known_hosts line of the server (or of ``key`` in its place) under that address."""
-        return self.server.sshd.known_hosts_line(key=key).replace("127.0.0.1", address)
 
     def run_container(self, *options: str, command: Sequence[str] = ()) -> Life:
         """As a person does: ``docker run -d -p 127.0.0.1:PORT:8080 IMAGE``; waits until it listens."""
@@ -124,6 +136,18 @@ class Bench:
         ident = self.server.docker.out("run", "-d", "-p", publish, *options, self.image, *command)
         self._until(lambda: self.runtime_answers(), "the runtime answers")
         return self.server.life(ident)
+
+    def settle(self, *options: str, command: Sequence[str] = ()) -> Life:
+        """A container with a token that the agent was told, its view, and the agent: all is well and
+        nothing was done. Needs the settings ``OWN_TOKEN``."""
+        mount = f"type=bind,src={self.token},dst=/token,readonly"
+        pin = ("--mount", mount, "-e", "JUPYTER_TOKEN_FILE=/token")
+        life = self.run_container(*pin, *options, command=command)
+        self.open_view()
+        begin = self.start()
+        assert self.actions(begin) == []
+        assert self.acts(begin) == []
+        return life
 
     def open_view(self) -> None:
         """As a person does: ``tmux new -s colab_session``."""
@@ -167,6 +191,11 @@ class Bench:
 
         self.agent.until(quiet, "calm", within)
 
+    def pass_time(self, seconds: float) -> None:
+        """Let the agent do wrong for so long; it must live on meanwhile."""
+        over = self.clock.run() + seconds
+        self.agent.until(lambda: self.clock.run() >= over, "time passes", 2 * seconds)
+
     # ------------------------------------------------------------ witnesses
 
     def mark(self) -> Mark:
@@ -187,7 +216,7 @@ class Bench:
 
     def acts(self, since: Mark) -> list[str]:
         """What was really done to containers since then, by whomever."""
-        return self.server.acts(since.wall, until=self.clock.wall())
+        return self.server.acts(since.wall, self.clock.wall())
 
     def logins(self, since: Mark) -> int:
         """Logins at the server since then."""
@@ -199,7 +228,23 @@ class Bench:
 
     def usable(self) -> bool:
         """A request through the forward, with the token that ``watchdogd url`` prints, is answered."""
-        return answers(self.local, token_of(self.agent.url()), REQUEST_SECONDS)
+        return self.opens(self.agent.url())
+
+    def opens(self, url: str) -> bool:
+        """That address works on this laptop, token and all."""
+        assert url.startswith(f"http://localhost:{self.local}/"), url
+        call = f"answers({self.local}, sys.stdin.read(), {REQUEST_SECONDS})"
+        code = f"import sys; from watchdogd.demo.sight import answers; sys.exit(not {call})"
+        if not self.agent.before:
+            return answers(self.local, token_of(url), REQUEST_SECONDS)
+        done = subprocess.run(
+            [*self.agent.before, sys.executable, "-c", code],
+            input=token_of(url),
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        return done.returncode == 0
 
     def runtime_answers(self) -> bool:
         """The same asked directly at the published port; a 403 is an answer too."""
@@ -253,11 +298,32 @@ def _clear(engine: Dockerd) -> None:
 
 
 @contextlib.contextmanager
+def container_untouched(bench: Bench) -> Iterator[Mark]:
+    """Whatever happens inside: same process 1, no event at the engine, same session, same address,
+    and the agent is as small afterwards as before."""
+    bench.calm()
+    (container,) = bench.server.containers()
+    life, url, before = bench.server.life(container), bench.agent.url(), bench.agent.footprint()
+    begin = bench.mark()
+    yield begin
+    bench.calm()
+    assert bench.acts(begin) == []
+    assert bench.server.life(container) == life
+    assert bench.server.sessions() == [SESSION]
+    assert bench.agent.url() == url
+    assert bench.opens(url)
+
+    def small_again() -> bool:
+        return all(
+            now <= then + 2 for now, then in zip(bench.agent.footprint(), before, strict=True)
+        )
+
+    bench.agent.until(small_again, f"descriptors, threads, children: {before}", 20)
+
+
+@contextlib.contextmanager
 def stopped(*pids: int) -> Iterator[None]:
     """These processes stand still meanwhile (those that live on are continued afterwards)."""
-    import os
-    import signal
-
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     try:

@@ -22,10 +22,23 @@ from types import TracebackType
 from typing import Any
 
 from tests.lab.docker import Dockerd
-from tests.lab.sshd import Sshd
+from tests.lab.sshd import Sshd, free_port
 
 ACTS = frozenset(
-    "create start restart kill die stop oom destroy pause unpause rename update".split()
+    [
+        "create",
+        "start",
+        "restart",
+        "kill",
+        "die",
+        "stop",
+        "oom",
+        "destroy",
+        "pause",
+        "unpause",
+        "rename",
+        "update",
+    ]
 )
 """The engine's events that change a container. What merely looks (exec, top, logs) is not told."""
 SESSION = "colab_session"
@@ -56,8 +69,10 @@ class Server:
         engine: Dockerd | None,
         *,
         environment: Mapping[str, str] | None = None,
-        options: Mapping[str, str] | None = None,
+        address: str = "127.0.0.1",
     ) -> None:
+        self.address = address
+        """Where sshd listens."""
         self.folder = Path(tempfile.mkdtemp(prefix="wd-srv-", dir="/tmp"))
         self.engine = engine
         self.home = self.folder / "home"
@@ -72,12 +87,18 @@ class Server:
         }
         words = " ".join(f"{name}={value}" for name, value in login.items())
         try:
-            self.sshd = Sshd({"SetEnv": words, **(options or {})})
+            port = free_port()
+            options = {"SetEnv": words, "ListenAddress": f"{address}:{port}"}
+            self.sshd = Sshd(options, port=port)
         except BaseException:
             shutil.rmtree(self.folder, ignore_errors=True)
             raise
 
     # ------------------------------------------------------------ logins
+
+    def known_as(self, key: Path | None = None) -> str:
+        """The known_hosts line of this server, or of ``key`` in its place."""
+        return self.sshd.known_hosts_line(key=key).replace("127.0.0.1", self.address)
 
     def dials(self, since: int = 0) -> int:
         """TCP connections that reached sshd, from that place in its log on."""
@@ -105,13 +126,18 @@ class Server:
         """The ids of all containers, in any state."""
         return self.docker.out("ps", "-aq", "--no-trunc").split()
 
-    def acts(self, since: float, *, until: float | None = None) -> list[str]:
-        """What was done to containers from that wall time on, in order: ``start``, ``kill 15``, ..."""
+    def acts(self, since: float, until: float) -> list[str]:
+        """What was done to containers between two wall times, in order: ``start``, ``kill 15``, ..."""
+        return [act for _, act in self.timed_acts(since, until)]
+
+    def timed_acts(self, since: float, until: float) -> list[tuple[float, str]]:
+        """The same, each with its wall time."""
         told = self.docker.out(
-            *("events", "--since", f"{since:.9f}", "--until", f"{until or time.time():.9f}"),  # noqa: TID251 - the engine's own clock
+            *("events", "--since", f"{since:.9f}", "--until", f"{until:.9f}"),
             *("--filter", "type=container", "--format", "{{json .}}"),
         )
-        return [act for line in told.splitlines() if (act := _act(json.loads(line)))]
+        seen = [json.loads(line) for line in told.splitlines()]
+        return [(event["timeNano"] / 1e9, act) for event in seen if (act := _act(event))]
 
     def processes(self, container: str) -> dict[int, str]:
         """pid on this machine -> command line, of everything that runs in the container."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -23,6 +25,7 @@ from watchdogd.adapters.clock import SystemClock
 from watchdogd.adapters.instance import AlreadyRunning
 from watchdogd.app import Agent, check_targets, run_agent
 from watchdogd.control import ask, control_path
+from watchdogd.core import machine
 from watchdogd.core.words import Cause, Kind, State
 from watchdogd.settings import (
     Address,
@@ -165,7 +168,6 @@ def test_it_comes_up_serves_and_reconnects(
     )
     until(lambda: state(agent) is State.UP, "up again")
     assert fetch(local, "/api")[0] == 200
-    assert metric(settings, 'remedy_attempts_total{remedy="reconnect",target="a100"}') == 0
     assert TOKEN not in fetch(settings.agent.listen, "/metrics")[1]
 
 
@@ -241,32 +243,79 @@ def test_a_signal_ends_it_within_5_seconds_and_leaves_nothing(
 
     stored = tmp_path / "settings"
     stored.write_bytes(pickle.dumps(settings))
-    with subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(stored)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    told, errors = tmp_path / "stdout", tmp_path / "stderr"
+    with (
+        told.open("wb") as out,
+        errors.open("wb") as err,
+        subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, str(stored)], stdout=out, stderr=err
+        ) as process,
+    ):
         try:
             until(lambda: _answers(settings, process), "up")
             process.send_signal(signal.SIGHUP)
+            until(lambda: "a reload is not built yet" in told.read_text(), "a word on SIGHUP")
             process.send_signal(number)
             begun = time.monotonic()
             process.wait(10.0)
             took = time.monotonic() - begun
         finally:
             process.kill()
-        out, err = process.communicate()
     assert took < 5.0
-    assert process.returncode == 0, err
-    assert not err
-    assert "a reload is not built yet" in out
+    assert (process.returncode, errors.read_text()) == (0, "")
     assert not control_path(settings.agent.state_dir, os.environ).exists()
 
 
-def _answers(settings: Settings, process: subprocess.Popen[str]) -> bool:
-    assert process.poll() is None, process.communicate()
+def _answers(settings: Settings, process: subprocess.Popen[bytes]) -> bool:
+    assert process.poll() is None
     try:
         return fetch(settings.agent.listen, "/readyz")[0] == 200
     except OSError:
         return False
+
+
+def test_it_ends_in_time_while_the_link_is_frozen_and_a_dial_hangs(
+    settings: Settings, own_sshd: Sshd
+) -> None:
+    agent = Agent(settings)
+    agent.start()
+    try:
+        until(lambda: state(agent) is State.UP, "up")
+        os.kill(own_sshd.pid, signal.SIGSTOP)
+        own_sshd.kill_sessions(signal.SIGSTOP)
+        until(lambda: agent.view().targets["a100"].dialing.dialing, "a dial beside the link")
+    finally:
+        begun = time.monotonic()
+        agent.stop()
+        took = time.monotonic() - begun
+        os.kill(own_sshd.pid, signal.SIGCONT)
+        own_sshd.kill_sessions(signal.SIGCONT)
+    assert took < 5.0
+    with socket.socket() as port:
+        local = settings.targets["a100"].forward.local
+        assert port.connect_ex((local.host, local.port)) == errno.ECONNREFUSED
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_exception_in_step_ends_the_process_with_70(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(machine, "step", broken)
+    assert run_agent(settings) == 70
+
+
+def test_a_broken_journal_means_observing_and_does_not_stop_the_tunnel(
+    settings: Settings, tmp_path: Path
+) -> None:
+    Path(settings.agent.state_dir).mkdir()
+    (Path(settings.agent.state_dir) / "journal.sqlite").write_bytes(b"no database" * 100)
+    agent = Agent(settings)
+    agent.start()
+    try:
+        until(lambda: state(agent) is State.UP, "up")
+        assert not agent.view().targets["a100"].journal_ok
+    finally:
+        assert agent.stop() == ()

@@ -15,6 +15,7 @@ from watchdogd import cli
 from watchdogd.cli import output
 from watchdogd.core.model import Policy
 from watchdogd.core.words import HARM, Harm, Remedy
+from watchdogd.demo.faults import FAULTS
 from watchdogd.loading import load
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -87,6 +88,13 @@ def test_the_readmes_configuration_is_accepted(tmp_path: Path) -> None:
     file.write_text(block)
     settings = load(str(file), {"HOME": str(tmp_path)})
     assert [target.ssh.port for target in settings.targets.values()] == [8027]
+
+
+def test_the_readmes_table_is_of_the_faults_that_the_demo_makes() -> None:
+    (table,) = re.findall(r"```text\n(fault.*?)```", README, re.DOTALL)
+    rows = [line for line in table.splitlines()[1:] if line]
+    assert [row.split("  ")[0] for row in rows] == [fault.title for fault in FAULTS.values()]
+    assert all(row.endswith("healed") for row in rows)
 
 
 def test_the_page_of_the_metrics_is_up_to_date() -> None:

@@ -114,6 +114,24 @@ class TestExec:
         assert run(server, "kill -TERM $$", b"")[0] == 143
 
 
+def test_no_quick_command_is_over_before_it_was_accepted(server: SshServer) -> None:
+    """Many at once on one connection, so that threads of the server are in each other's way."""
+    statuses: list[int] = []
+    with client(server) as connected:
+
+        def run(times: int) -> None:
+            for _ in range(times):
+                _, out, _ = connected.exec_command("exit 3", timeout=20)
+                statuses.append(out.channel.recv_exit_status())
+
+        threads = [threading.Thread(target=run, args=(25,)) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    assert statuses == [3] * 200
+
+
 class TestLogin:
     def test_another_key_is_refused(self, server: SshServer) -> None:
         transport = paramiko.Transport(("127.0.0.1", server.port))

@@ -60,6 +60,12 @@ def servers(folder: Path) -> list[int]:
     return found
 
 
+def only_server(folder: Path) -> int:
+    """A pane's process is a copy of the server until it runs its command."""
+    until(lambda: len(servers(folder)) == 1)
+    return servers(folder)[0]
+
+
 def pane_pid(tmux: Tmux, name: str) -> int:
     generation = tmux.look(name, soon()).generation
     assert generation is not None
@@ -175,6 +181,19 @@ class TestTmux:
         tmux.kill("s", soon(6))
         assert not lives(pid)
 
+    def test_a_kill_ends_the_frozen_child_of_a_shell(self, tmux: Tmux, tmp_path: Path) -> None:
+        tmux.open("other", SLEEP, {}, soon())
+        out = tmp_path / "pid"
+        script = (
+            f"trap '' HUP; sleep 300 & echo $! >{out}.new; mv {out}.new {out}; trap - HUP; wait"
+        )
+        tmux.open("s", [script], {}, soon())
+        until(out.exists)
+        child = int(out.read_text())
+        os.kill(child, signal.SIGSTOP)
+        tmux.kill("s", soon(6))
+        assert not lives(child)
+
     def test_killing_what_is_not_there_says_so(self, tmux: Tmux) -> None:
         with pytest.raises(Transient):
             tmux.kill("s", soon())
@@ -191,7 +210,7 @@ class TestTmux:
                 socket.parent.rmdir()
         after = tmux.look("s", soon())
         assert (after.exists, after.generation) == (True, before.generation)
-        assert len(servers(short_folder)) == 1
+        only_server(short_folder)
 
     def test_another_session_is_opened_in_the_server_whose_socket_was_deleted(
         self, tmux: Tmux, short_folder: Path
@@ -199,24 +218,32 @@ class TestTmux:
         tmux.open("s", SLEEP, {}, soon())
         for socket in short_folder.glob("tmux-*/*"):
             socket.unlink()
-        revived(tmux, "second")
+        tmux.open("second", SLEEP, {}, soon())
+        assert tmux.look("second", soon()).exists is True
         assert tmux.look("s", soon()).exists is True
-        assert len(servers(short_folder)) == 1
+        only_server(short_folder)
+
+    def test_a_server_that_cannot_make_its_socket_anew_is_not_called_missing(
+        self, tmux: Tmux, short_folder: Path
+    ) -> None:
+        tmux.open("s", SLEEP, {}, soon())
+        pid = only_server(short_folder)
+        os.kill(pid, signal.SIGSTOP)
+        for socket in short_folder.glob("tmux-*/*"):
+            socket.unlink()
+        for act in (lambda: tmux.look("s", soon()), lambda: tmux.open("s", SLEEP, {}, soon())):
+            with pytest.raises(EngineRefused, match="does not come back"):
+                act()
+        assert only_server(short_folder) == pid
 
     def test_a_killed_server_leaves_nothing_to_revive(self, tmux: Tmux, short_folder: Path) -> None:
         tmux.open("s", SLEEP, {}, soon())
-        (pid,) = servers(short_folder)
+        pid = only_server(short_folder)
         os.kill(pid, signal.SIGKILL)
         until(lambda: not servers(short_folder))
         assert tmux.look("s", soon()).exists is False
         tmux.open("s", SLEEP, {}, soon())
         assert tmux.look("s", soon()).exists is True
-
-
-def revived(tmux: Tmux, name: str) -> None:
-    """``open`` right after the loss: the revived server may need a moment."""
-    tmux.open(name, SLEEP, {}, soon())
-    assert tmux.look(name, soon()).exists is True
 
 
 def ignores_hang_up(pid: int) -> bool:

@@ -54,6 +54,7 @@ class Links:
     """Links that are there or not, and remember what was asked of them."""
 
     up: bool = True
+    silent: bool = False
     broken: Exception | None = None
     asked: list[object] = field(default_factory=list)
     answers: queue.Queue[tuple[Cause | None, float]] = field(default_factory=queue.Queue)
@@ -63,7 +64,7 @@ class Links:
         return LinkStatus(
             link=link,
             number=1,
-            silent=False,
+            silent=self.silent,
             dialing=False,
             failure=None,
             failure_detail="",
@@ -253,6 +254,16 @@ def test_without_a_link_the_server_side_is_unknown(bench: Bench) -> None:
     assert bench.observed()[ProbeName.HOST].outcome is Outcome.UNKNOWN
 
 
+def test_over_a_silent_link_nothing_is_asked_of_the_server(
+    bench: Bench, gate: threading.Event
+) -> None:
+    bench.links.silent = True
+    bench.server = {ProbeName.HOST: hang(gate)}
+    bench.executor().carry(Probe(round=1, deep=True), ENV)
+    seen = bench.observed()[ProbeName.HOST]
+    assert (seen.outcome, seen.detail) == (Outcome.UNKNOWN, "the SSH link is silent")
+
+
 @pytest.fixture
 def gate() -> Iterator[threading.Event]:
     event = threading.Event()
@@ -341,7 +352,7 @@ def test_no_commit_no_act(bench: Bench) -> None:
     bench.notes.error = OSError("disk full")
     bench.executor().carry(CHARGED, ENV)
     answer = bench.finished()
-    assert answer.result is Result.FAILED
+    assert (answer.result, answer.reason) == (Result.NOTHING, Refusal.OBSERVE)
     assert answer.detail.startswith("journal")
     assert bench.notes.order == []
 
@@ -352,7 +363,7 @@ def test_a_commit_that_comes_too_late_releases_nothing(
     monkeypatch.setattr("watchdogd.carrying.executor.JOURNAL_SECONDS", 0.05)
     monkeypatch.setattr(bench.notes, "intend", lambda *_: gate.wait())
     bench.executor().carry(CHARGED, ENV)
-    assert bench.finished().result is Result.FAILED
+    assert bench.finished().reason is Refusal.OBSERVE
     gate.set()
     assert bench.workers.close(SOON) == ()
     assert bench.notes.order == []
@@ -360,7 +371,7 @@ def test_a_commit_that_comes_too_late_releases_nothing(
 
 def test_without_a_journal_nothing_charged_runs(bench: Bench) -> None:
     bench.executor(journal=False).carry(CHARGED, ENV)
-    assert bench.finished().result is Result.FAILED
+    assert bench.finished().reason is Refusal.OBSERVE
     assert bench.notes.order == []
 
 

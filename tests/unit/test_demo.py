@@ -154,6 +154,8 @@ def test_a_wrong_verdict_is_told_and_one_on_the_way_is_not() -> None:
         (FaultName.PORT_TAKEN_AT_START, (Remedy.FREE_PORT,), "free_port was not called for"),
         (FaultName.RUNTIME_HUNG, (Remedy.RESTART_SESSION,), ""),
         (FaultName.RUNTIME_HUNG, (Remedy.RESTART_SESSION,) * 2, "2 times"),
+        (FaultName.RUNTIME_HUNG, (Remedy.RECONNECT, Remedy.RESTART_SESSION), ""),
+        (FaultName.RUNTIME_HUNG, (Remedy.RECONNECT,), "expected restart_session"),
         (FaultName.RUNTIME_KILLED, (Remedy.RESTART_SESSION,), "not called for"),
     ],
 )

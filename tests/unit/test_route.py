@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 import pytest
 
-from watchdogd.adapters import route as module
 from watchdogd.adapters.clock import SystemClock
 from watchdogd.adapters.route import Route
 from watchdogd.ports import Deadline

@@ -24,12 +24,12 @@ _GONE = ("can't find session", "no server running", "server exited unexpectedly"
 _PLACEHOLDER = ("sleep", "60")
 _NAME = re.compile(r"[^\s.:=$@%{}\x00-\x1f\x7f-][^\s.:\x00-\x1f\x7f]{0,99}")
 
-# $1 = name of the socket (or a path). Prints "revived" if a tmux server of this user holds a socket
-# that has no file any more and was told to make it anew.
+# $1 = name of the socket (or a path). Where a tmux server of this user holds a socket that has no file
+# any more, tells it to make it anew and waits for that: prints "revived", or "stuck" after 3 s.
 _REVIVE = """
 case $1 in /*) path=$1 ;; *) path=${TMUX_TMPDIR:-/tmp}/tmux-$(id -u)/$1 ;; esac
 [ -S "$path" ] && exit 0
-inodes=' '
+inodes=' ' told=
 while read -r _ _ _ _ _ _ inode bound; do
   [ "$bound" = "$path" ] && inodes="$inodes$inode "
 done </proc/net/unix
@@ -42,28 +42,41 @@ for process in /proc/[0-9]*; do
     inode=$(readlink "$fd") || continue
     inode=${inode#socket:[}
     case $inodes in
-      *" ${inode%]} "*) kill -USR1 "${process#/proc/}" && echo revived; break ;;
+      *" ${inode%]} "*) kill -USR1 "${process#/proc/}" && told=yes; break ;;
     esac
   done
 done 2>/dev/null
-exit 0
+[ -n "$told" ] || exit 0
+tries=30
+while [ "$tries" -gt 0 ] && ! [ -S "$path" ]; do
+  sleep 0.1 2>/dev/null || sleep 1; tries=$((tries - 1))
+done
+if [ -S "$path" ]; then echo revived; else echo stuck; fi
 """
 
 # $1 = "=NAME", $2 = seconds; the rest = tmux and its socket. Ends the session, waits for what ran in
-# its panes, and ends by SIGKILL what ignored the hang-up: by process group, if it is still the same.
+# its panes, and ends by SIGKILL what ignored the hang-up. A pane's process leads a process group, and
+# the runtime is often the child of a shell in it; a zombie is gone, whoever fails to reap it.
 _KILL = """
 target=$1 seconds=$2; shift 2
-start() { sed 's/^.*) //' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20; }
-alive() { for one in $panes; do [ "$(start "${one%%:*}")" = "${one#*:}" ] && return 0; done; return 1; }
-panes=
+alive() {
+  for stat in /proc/[0-9]*/stat; do
+    read -r line <"$stat" || continue
+    set -- ${line##*) }
+    case $1 in Z | X) continue ;; esac
+    case $groups in *" $3 "*) return 0 ;; esac
+  done 2>/dev/null
+  return 1
+}
+groups=' '
 for pid in $("$@" list-panes -s -t "$target:" -F '#{pane_pid}' 2>/dev/null); do
-  begun=$(start "$pid"); [ -n "$begun" ] && panes="$panes $pid:$begun"
+  [ "$pid" -gt 1 ] && groups="$groups$pid "
 done
 "$@" kill-session -t "$target" || exit 1
-while [ "$seconds" -gt 0 ] && alive; do sleep 1; seconds=$((seconds - 1)); done
-for one in $panes; do
-  [ "$(start "${one%%:*}")" = "${one#*:}" ] && kill -KILL "-${one%%:*}"
-done
+tries=$((seconds * 10))
+while [ "$tries" -gt 0 ] && alive; do sleep 0.1 2>/dev/null || sleep 1; tries=$((tries - 1)); done
+alive || exit 0
+for group in $groups; do kill -KILL "-$group" 2>/dev/null; done
 tries=20
 while [ "$tries" -gt 0 ] && alive; do sleep 0.1 2>/dev/null || sleep 1; tries=$((tries - 1)); done
 ! alive
@@ -88,7 +101,7 @@ class Tmux:
         """What runs in the session's panes. ``generation`` is that of its first pane."""
         done = self._run(look_argv(name), deadline)
         if done.status != 0 and _no_socket(done) and self._revive(deadline):
-            done = self._look_until_there(name, deadline)
+            done = self._run(look_argv(name), deadline)
         read_at = self._clock.run()
         if done.status != 0:
             if _missing(done):
@@ -144,18 +157,15 @@ class Tmux:
         return self._current().run([*self._tmux(), *argv], deadline=deadline, limit=65_536)
 
     def _revive(self, deadline: Deadline) -> bool:
+        """True if a server's lost socket is there again. Raises ``EngineRefused`` if it does not come:
+        its sessions live on unseen, and a second server must not be started beside it."""
         argv = ["sh", "-c", _REVIVE, "sh", self._socket or "default"]
         done = self._current().run(argv, deadline=deadline, limit=4096)
+        if b"stuck" in done.stdout:
+            raise EngineRefused(
+                "a tmux server runs whose socket was deleted and does not come back"
+            )
         return b"revived" in done.stdout
-
-    def _look_until_there(self, name: str, deadline: Deadline) -> Completed:
-        """The revived server needs a moment for its socket: 3 s at most."""
-        until = deadline.at_most(3.0)
-        done = self._run(look_argv(name), deadline)
-        while _no_socket(done) and not until.passed():
-            self._clock.wait(0.1)
-            done = self._run(look_argv(name), deadline)
-        return done
 
 
 def look_argv(name: str) -> list[str]:

@@ -18,10 +18,11 @@ from watchdogd.adapters.clock import SystemClock
 from watchdogd.adapters.config_watch import FolderWatch
 from watchdogd.adapters.instance import InstanceLock, private_folder
 from watchdogd.adapters.journal import SqliteJournal
+from watchdogd.adapters.ssh_resolve import SshPlan
 from watchdogd.app import folders
 from watchdogd.app.doors import Door, Doors
 from watchdogd.app.health import health
-from watchdogd.app.parts import Parts, parts_of, plans
+from watchdogd.app.parts import Parts, close_all, parts_of, plans
 from watchdogd.carrying import Executor
 from watchdogd.control import ControlServer, StatusAnswers
 from watchdogd.core import machine
@@ -29,6 +30,7 @@ from watchdogd.core.events import FilesChanged, Started
 from watchdogd.core.model import View
 from watchdogd.core.words import Outcome
 from watchdogd.errors import WatchdogdError
+from watchdogd.loading import config_secrets
 from watchdogd.loop import STALL_SECONDS, Inbox, Loop, Member, env_of
 from watchdogd.ports import Clock, Deadline, Sink
 from watchdogd.probes import DECLARED_CAUSES, LAPTOP_PROBES, SERVER_PROBES
@@ -76,41 +78,13 @@ class Agent:
         self._workers = Workers(self._clock, WORKERS_A_TARGET * (1 + len(known)))
         self._inbox = Inbox()
         self._judged: set[str] = set()
-        self._parts: dict[str, Parts] = {}
-        try:
-            private_folder(folders.token_path(self._state, "").parent)
-            private_folder(folders.control_socket(self._state).parent)
-            for name, plan in known.items():
-                self._parts[name] = parts_of(
-                    settings.targets[name],
-                    plan,
-                    self._clock,
-                    partial(self._inbox.post, name),
-                    token_path=folders.token_path(self._state, name),
-                    socket_folder=folders.engine_folder(self._state, name),
-                    agent_health=self._health,
-                )
-        except BaseException:
-            self._close_parts(Deadline.after(self._clock, STOP_SECONDS))
-            self._lock.close()
-            raise
+        self._parts = self._make_parts(known)
         self._journal = SqliteJournal(str(folders.journal_path(self._state)))
         self._policies = {
             name: target.policy(observe=dry_run) for name, target in settings.targets.items()
         }
         self._executors = {
-            name: Executor(
-                parts.reach,
-                parts.links,
-                self._workers,
-                partial(self._inbox.post, name),
-                laptop=LAPTOP_PROBES,
-                server=SERVER_PROBES,
-                remedies=REMEDIES,
-                journal=self._journal,
-                harmless_only=harmless_only,
-            )
-            for name, parts in self._parts.items()
+            name: self._executor(parts, harmless_only) for name, parts in self._parts.items()
         }
         self._recent = RecentFacts()
         self._metrics = MetricsSink(
@@ -119,18 +93,7 @@ class Agent:
             started_wall=self._started_wall,
             version=version("watchdogd"),
         )
-        self._loop = Loop(
-            {
-                name: Member(policy=policy, carrier=self._executors[name])
-                for name, policy in self._policies.items()
-            },
-            self._inbox,
-            self._clock,
-            step=machine.step,
-            first=machine.first,
-            sinks=(LogSink(), self._metrics, self._recent, *sinks),
-            completed=self._metrics.round_took,
-        )
+        self._loop = self._make_loop(sinks)
         self._metrics.show(
             self._loop.view, self._totals, self._tunnel, partial(env_of, self._clock)
         )
@@ -162,7 +125,7 @@ class Agent:
         if self._thread.is_alive():
             self._thread.join(deadline.remaining())
         self._doors.close(deadline)
-        self._close_parts(deadline)
+        close_all(self._parts.values(), deadline)
         self._watch.close(deadline.remaining())
         hanging = self._workers.close(deadline.remaining())
         self._journal.close()
@@ -181,7 +144,8 @@ class Agent:
         return self._loop.view()
 
     def secrets(self) -> Iterator[Secret]:
-        """The tokens held now: they must not be written anywhere."""
+        """The tokens held now, and the configuration's own: they must not be written anywhere."""
+        yield from config_secrets(self._settings)
         for parts in self._parts.values():
             with suppress(WatchdogdError, OSError):
                 token = parts.tokens.current()
@@ -199,6 +163,56 @@ class Agent:
 
     # ------------------------------------------------------------ the inside
 
+    def _make_parts(self, known: Mapping[str, SshPlan]) -> dict[str, Parts]:
+        """All targets' adapters; if one cannot be made, the others are closed and the lock is lifted."""
+        made: dict[str, Parts] = {}
+        try:
+            private_folder(folders.token_path(self._state, "").parent)
+            private_folder(folders.control_socket(self._state).parent)
+            for name, plan in known.items():
+                made[name] = parts_of(
+                    self._settings.targets[name],
+                    plan,
+                    self._clock,
+                    partial(self._inbox.post, name),
+                    token_path=folders.token_path(self._state, name),
+                    socket_folder=folders.engine_folder(self._state, name),
+                    agent_health=self._health,
+                )
+        except BaseException:
+            close_all(made.values(), Deadline.after(self._clock, STOP_SECONDS))
+            self._lock.close()
+            raise
+        return made
+
+    def _executor(self, parts: Parts, harmless_only: bool) -> Executor:
+        return Executor(
+            parts.reach,
+            parts.links,
+            self._workers,
+            partial(self._inbox.post, parts.target.name),
+            laptop=LAPTOP_PROBES,
+            server=SERVER_PROBES,
+            remedies=REMEDIES,
+            journal=self._journal,
+            harmless_only=harmless_only,
+        )
+
+    def _make_loop(self, sinks: Sequence[Sink]) -> Loop:
+        members = {
+            name: Member(policy=policy, carrier=self._executors[name])
+            for name, policy in self._policies.items()
+        }
+        return Loop(
+            members,
+            self._inbox,
+            self._clock,
+            step=machine.step,
+            first=machine.first,
+            sinks=(LogSink(), self._metrics, self._recent, *sinks),
+            completed=self._metrics.round_took,
+        )
+
     def _run(self) -> None:
         try:
             self._loop.run()  # an exception goes to the thread's hook, with its traceback
@@ -212,17 +226,6 @@ class Agent:
             log.warning("the journal cannot be used (%s): %s is only observed", error, name)
             return Started(journal_ok=False)
         return Started(charges=charges)
-
-    def _close_parts(self, deadline: Deadline) -> None:
-        """All at once: a client that does not let go of one forward holds up no other."""
-        threads = [
-            threading.Thread(target=parts.close, args=(deadline,), name=f"{name}-end", daemon=True)
-            for name, parts in self._parts.items()
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(deadline.remaining())
 
     def _health(self) -> str:
         return health(self._workers.health, self._loop.age, STALL_SECONDS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -35,8 +36,12 @@ class End(Enum):
     RELOAD = "reload"
 
 
+SIGNALS = {
+    int(signal.SIGTERM): End.SIGNAL,
+    int(signal.SIGINT): End.SIGNAL,
+    int(signal.SIGHUP): End.RELOAD,
+}
 News = queue.SimpleQueue[End]
-"""``put`` is reentrant, so a signal handler may call it."""
 
 
 def run_agent(settings: Settings, *, once: bool = False, dry_run: bool = False) -> int:
@@ -93,18 +98,36 @@ def _await_end(news: News, seconds: float | None) -> End:
 
 @contextmanager
 def _signals(news: News) -> Iterator[None]:
-    """SIGTERM and SIGINT end the wait, SIGHUP is answered; as before afterwards."""
+    """SIGTERM and SIGINT end the wait, SIGHUP is answered; as before afterwards.
+
+    The system may hand a signal to any thread, and then nothing wakes the main one: so the numbers
+    go through a socket, and a thread of its own turns each into one event.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-
-    def put(number: int, _: FrameType | None) -> None:
-        news.put(End.RELOAD if number == signal.SIGHUP else End.SIGNAL)
-
-    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    before = {number: signal.signal(number, put) for number in numbers}
+    receive, send = socket.socketpair()
+    send.setblocking(False)
+    thread = threading.Thread(target=_translate, args=(receive, news), name="signals", daemon=True)
+    thread.start()
+    wakeup = signal.set_wakeup_fd(send.fileno(), warn_on_full_buffer=False)
+    before = {number: signal.signal(number, _nothing) for number in SIGNALS}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        signal.set_wakeup_fd(wakeup)
+        send.close()
+        thread.join()
+        receive.close()
+
+
+def _nothing(number: int, frame: FrameType | None) -> None:
+    """Keeps the signal's default from happening."""
+
+
+def _translate(numbers: socket.socket, news: News) -> None:
+    while received := numbers.recv(1):
+        if received[0] in SIGNALS:
+            news.put(SIGNALS[received[0]])

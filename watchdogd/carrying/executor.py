@@ -130,10 +130,13 @@ class Executor:
         timeout = self._reach.target.probe.timeout
         lanes = [self._lane(self._laptop, timeout + LAPTOP_SLACK, timeout, joint)]
         extra: tuple[Observation, ...] = ()
-        if command.deep and self._links.status().link is not None:
+        link = self._links.status()
+        # What is asked over a silent link is not answered, and would hold up the whole round.
+        if command.deep and link.link is not None and not link.silent:
             lanes.append(self._lane(self._server, SERVER_SECONDS, SERVER_SECONDS, joint))
         elif command.deep:
-            extra = tuple(unknown(name, started, started, "no SSH link") for name in self._server)
+            why = "the SSH link is silent" if link.silent else "no SSH link"
+            extra = tuple(unknown(name, started, started, why) for name in self._server)
         joint.begin(tuple(lanes), extra)
 
     def _lane(self, probes: Probes, seconds: float, each: float, joint: Round) -> Lane:
@@ -155,7 +158,7 @@ class Executor:
         elif self._harmless_only:
             self._finished(intent, Result.NOTHING, "only harmless remedies", Refusal.OBSERVE)
         elif self._journal is None:
-            self._finished(intent, Result.FAILED, "journal: not open, so nothing may be risked")
+            self._unkept(intent, "not open, so nothing may be risked")
         else:
             charge = Charge(
                 remedy=intent.remedy,
@@ -176,10 +179,14 @@ class Executor:
             case Value():
                 self._act(intent)
             case Overdue():
-                self._finished(intent, Result.FAILED, "journal: the disk did not answer in time")
+                self._unkept(intent, "the disk did not answer in time")
             case Raised(error):
                 log.error("journal cannot keep an intent, so nothing is done", exc_info=error)
-                self._finished(intent, Result.FAILED, f"journal: {type(error).__name__}")
+                self._unkept(intent, str(error) or type(error).__name__)
+
+    def _unkept(self, intent: Intent, why: str) -> None:
+        """No commit, no act: without memory the agent only observes."""
+        self._finished(intent, Result.NOTHING, f"journal: {why}", Refusal.OBSERVE)
 
     def _act(self, intent: Intent) -> None:
         seconds = intent.deadline_seconds

@@ -207,11 +207,13 @@ def _grace(state: TargetState, env: Env, until: float) -> Refused:
 
 def _person(state: TargetState) -> Refused:
     container = state.sight.container
-    if container is None or container.id is None:
+    if container is None:
         return None
     if container.stopped_by_person:
-        return Refusal.OPERATOR, "somebody stopped it: start it yourself when it should run again"
-    if container.stopped_by_person is None and not _rebooted_since_armed(state):
+        ended = "stopped" if container.id else "removed"
+        return Refusal.OPERATOR, f"somebody {ended} it: start it yourself when it should run again"
+    unknown = container.id is not None and container.stopped_by_person is None
+    if unknown and not _rebooted_since_armed(state):
         return Refusal.NO_SIGHT, "the engine no longer tells who stopped it"
     return None
 

@@ -15,7 +15,7 @@ SHORTENED: Mapping[str, tuple[str, str]] = {
     "ssh.keepalive": ("1s", "5s"),
     "probe.interval": ("2s", "15s"),
     "probe.suspect_interval": ("500ms", "5s"),
-    "probe.timeout": ("1s", "10s"),
+    "probe.timeout": ("1500ms", "10s"),
     "heal.hung_after": ("6s", "10m"),
     "heal.cooldown": ("5s", "30m"),
     "heal.start_grace": ("30s", "5m"),

@@ -23,6 +23,7 @@ import paramiko
 from paramiko.common import (
     AUTH_FAILED,
     AUTH_SUCCESSFUL,
+    MSG_CHANNEL_REQUEST,
     OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED,
     OPEN_FAILED_CONNECT_FAILED,
     OPEN_FAILED_UNKNOWN_CHANNEL_TYPE,
@@ -34,6 +35,8 @@ from watchdogd.demo.sight import look
 GONE = (OSError, EOFError, paramiko.SSHException)
 """What a stream raises when its other end went away; not an error here."""
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
+HANDLERS = "_channel_handler_table"
+"""paramiko's own table of what is done with which message; there is no public way in between."""
 CHUNK = 32_768
 CONNECT_SECONDS = 2.0
 LOOK_SECONDS = 0.5
@@ -76,6 +79,8 @@ class Server(paramiko.ServerInterface):
         self._allowed = allowed
         self._reports = reports
         self._targets: dict[int, socket.socket] = {}
+        self._asked: dict[int, bytes] = {}
+        self._waiting: dict[int, paramiko.Channel] = {}
 
     def get_allowed_auths(self, username: str) -> str:
         return "publickey"
@@ -101,14 +106,44 @@ class Server(paramiko.ServerInterface):
         return OPEN_SUCCEEDED
 
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
-        _thread(run_command, channel, command, self._reports)
+        self._asked[channel.get_id()] = command
         return True
 
+    def answered(self, channel: paramiko.Channel) -> None:
+        """The client knows that its command was accepted: now it may run."""
+        command = self._asked.pop(channel.get_id(), None)
+        self._waiting.pop(channel.get_id(), None)
+        if command is not None:
+            _thread(run_command, channel, command, self._reports)
+
     def accepted(self, channel: paramiko.Channel) -> None:
-        """A channel is open: a forward begins to flow, a session waits for its command."""
+        """A channel is open: a forward begins to flow, a session waits for its command.
+
+        paramiko closes a channel that nobody holds, so one that waits is held here.
+        """
         target = self._targets.pop(channel.get_id(), None)
         if target is not None:
             _thread(relay, channel, target)
+            return
+        waiting = {**self._waiting, channel.get_id(): channel}
+        self._waiting = {number: one for number, one in waiting.items() if not one.closed}
+
+
+class Connection(paramiko.Transport):
+    """Accepts a command before it runs: a quick one would else be over before it was accepted."""
+
+    def __init__(self, connection: socket.socket, server: Server) -> None:
+        super().__init__(connection)
+        handlers: dict[int, Callable[[paramiko.Channel, paramiko.Message], None]]
+        handlers = dict(getattr(paramiko.Transport, HANDLERS))
+        answer = handlers[MSG_CHANNEL_REQUEST]
+
+        def answer_then_run(channel: paramiko.Channel, message: paramiko.Message) -> None:
+            answer(channel, message)
+            server.answered(channel)
+
+        handlers[MSG_CHANNEL_REQUEST] = answer_then_run
+        setattr(self, HANDLERS, handlers)
 
 
 def run_command(channel: paramiko.Channel, command: bytes, reports: Reports) -> None:
@@ -194,9 +229,9 @@ def serve(connection: socket.socket, host_key: str, allowed: str, control: socke
     """Serves one connection until it or the parent ends."""
     reports = Reports(control)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    transport = paramiko.Transport(connection)
-    transport.add_server_key(paramiko.ECDSAKey.from_private_key_file(host_key))
     server = Server(allowed, reports)
+    transport = Connection(connection, server)
+    transport.add_server_key(paramiko.ECDSAKey.from_private_key_file(host_key))
     with suppress(*GONE):
         transport.start_server(server=server)
         while transport.is_active() and not _ended(control):

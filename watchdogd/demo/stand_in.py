@@ -14,6 +14,7 @@ import sys
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import parse_qs
 
 from watchdogd.demo.sight import LOOPBACK
 
@@ -28,8 +29,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """``/api`` with any token, ``/api/status`` with the right one."""
-        path = self.path.partition("?")[0]
+        path, _, query = self.path.partition("?")
         given = self.headers.get("Authorization", "").removeprefix("token ")
+        given = given or parse_qs(query).get("token", [""])[0]
         if path == "/api":
             self._say(HTTPStatus.OK, {"version": "0.0.0"})
         elif not hmac.compare_digest(given.encode(), self.token.encode()):

@@ -32,11 +32,13 @@ _PROCESS = re.compile(r"([0-9]{1,10}) ([0-9]{1,18}) ([0-9]{1,18}) (.*)")
 
 def host(reach: Reach, deadline: Deadline, so_far: Sequence[Reading]) -> Reading:
     """OK with a ``HostSight``; FAIL ``remote_wedged`` if an exec on a link that speaks hangs or answers
-    garbage; FAIL ``disk_full``; UNKNOWN without a link."""
+    garbage; FAIL ``disk_full``; UNKNOWN without a link that speaks."""
     watch = Watch.start(reach.clock, ProbeName.HOST, Layer.HOST, Vantage.SERVER)
-    link = reach.links.status().link
-    if link is None:
-        return Reading(observations=(watch.unknown("there is no link to the server"),))
+    links = reach.links.status()
+    link = links.link
+    if link is None or links.silent:
+        # Over a silent link the answer would only be waited for until the deadline.
+        return Reading(observations=(watch.unknown("there is no link that speaks"),))
     mark = f"watchdogd-{secrets.token_hex(8)}"
     try:
         done = link.run(

@@ -25,17 +25,3 @@ REMEDIES: Mapping[Remedy, RemedyFunction] = {
     Remedy.RESTART_CONTAINER: restart_container,
     Remedy.RESTART_SESSION: restart_session,
 }
-
-DEADLINES: Mapping[Remedy, float] = {
-    Remedy.RECONNECT: 30.0,
-    Remedy.REOPEN_FORWARD: 15.0,
-    Remedy.REFRESH_TOKEN: 10.0,
-    Remedy.OPEN_SESSION: 15.0,
-    Remedy.START_CONTAINER: 60.0,
-    Remedy.CREATE_CONTAINER: 60.0,
-    Remedy.START_SESSION: 30.0,
-    Remedy.RESTART_CONTAINER: 180.0,
-    Remedy.RESTART_SESSION: 60.0,
-}
-"""Seconds within which a remedy acts and proves itself. Stopping comes before starting, so the two
-restarts have the sum of both."""
