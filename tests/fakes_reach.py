@@ -6,7 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tests.fakes_clock import FakeClock
-from watchdogd.core.model import ContainerSight, Generation, Intent, SessionSight
+from watchdogd.core.model import Intent
+from watchdogd.core.sight import (
+    ContainerSight,
+    Generation,
+    SessionSight,
+)
 from watchdogd.core.words import Cause, ContainerStatus, Kind, Remedy
 from watchdogd.errors import Transient
 from watchdogd.ports import (

@@ -52,6 +52,8 @@ class _Flight:
     number: int
     ended: threading.Event = field(default_factory=threading.Event)
     error: Transient | Permanent | None = None
+    broke: bool = True
+    """It ended without a word: neither a link nor a failure that could be told."""
     early: list[str] = field(default_factory=list)
     """News of its link's end that came before the link itself."""
 
@@ -116,8 +118,8 @@ class TargetLinks:
         flight, own = self._board(number)
         if flight is not None and own:
             self._fly(flight, deadline)
-        elif flight is not None:
-            flight.ended.wait(deadline.remaining())
+        elif flight is not None and flight.ended.wait(deadline.remaining()) and flight.broke:
+            raise RuntimeError("the dial that was waited for broke, and told nobody its end")
 
     def close_link(self, number: int, drain_seconds: float) -> None:
         """Close that link once no client rides on it, at the latest after ``drain_seconds``.
@@ -152,9 +154,9 @@ class TargetLinks:
         """What clients are told while no link is up; ``retry_after``: seconds to the next dial."""
         whom = f" to {self._target}" if self._target else ""
         why = f" ({cause.value})" if cause is not None else ""
-        when = "when a person has mended it" if retry_after == float("inf") else "soon"
-        if 1.0 <= retry_after < float("inf"):
-            when = f"in {retry_after:.0f} s"
+        when = f"in {retry_after:.0f} s" if retry_after >= 1.0 else "soon"
+        if retry_after == float("inf"):
+            when = "when a person has mended it"
         told = min(retry_after, 3600.0)
         self._forward.answer(f"watchdogd: no SSH link{whom}{why}; next attempt {when}", told)
 
@@ -166,7 +168,8 @@ class TargetLinks:
         with self._lock:
             self._closed.set()
             held, self._held = self._held, {}
-        self._forward.close(deadline)
+        # Half of the time: a client whose channel a frozen link does not open ends with that link only.
+        self._forward.close(deadline.at_most(deadline.remaining() / 2))
         for one in held.values():
             one.link.close(deadline)
         for thread in tuple(self._drains):
@@ -263,7 +266,7 @@ class TargetLinks:
                 self._forward.dialing(False)
 
     def _arrived(self, flight: _Flight, link: Link) -> None:
-        flight.error = None
+        flight.error, flight.broke = None, False
         with self._lock:
             if not self._closed.is_set():
                 self._failure = None
@@ -278,7 +281,7 @@ class TargetLinks:
         link.close(Deadline.after(self._clock, _CLOSE_SECONDS))
 
     def _failed(self, flight: _Flight, error: Transient | Permanent) -> None:
-        flight.error = error
+        flight.error, flight.broke = error, False
         with self._lock:
             self._failure = error
             self._landed(flight)

@@ -21,7 +21,12 @@ from typing import Protocol
 
 from watchdogd.core.commands import Command, Fact, Publish, Wake
 from watchdogd.core.events import ClockStepped, Event, Observed, Resumed, Woke
-from watchdogd.core.model import Env, Policy, TargetState, View
+from watchdogd.core.model import (
+    Env,
+    Policy,
+    TargetState,
+    View,
+)
 from watchdogd.ports import Clock, Sink
 
 log = logging.getLogger(__name__)

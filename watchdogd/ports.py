@@ -15,13 +15,15 @@ from watchdogd.core.commands import Fact
 from watchdogd.core.events import Event
 from watchdogd.core.model import (
     Charge,
-    ContainerSight,
     Env,
-    HostSight,
     Intent,
     Observation,
-    SessionSight,
     TargetState,
+)
+from watchdogd.core.sight import (
+    ContainerSight,
+    HostSight,
+    SessionSight,
 )
 from watchdogd.core.words import Cause, Refusal, Result
 from watchdogd.settings import Address, ContainerSettings, Secret, TargetSettings

@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from tests.core.world import World, healthy, session_policy
-from watchdogd.core.choose import choose
-from watchdogd.core.commands import IncidentClosed, IncidentOpened, Reconnected, RemedyRefused
+from watchdogd.core.choose import BY_KIND, choose
+from watchdogd.core.commands import (
+    IncidentClosed,
+    IncidentOpened,
+    Reconnected,
+    RemedyRefused,
+    RemedyVerified,
+)
 from watchdogd.core.events import FilesChanged, Observed
-from watchdogd.core.model import Charge, Policy
+from watchdogd.core.judge import judge
+from watchdogd.core.model import (
+    Charge,
+    Observation,
+    Policy,
+)
 from watchdogd.core.words import (
     Cause,
+    Kind,
+    Layer,
     Mode,
+    Outcome,
     Phase,
     ProbeName,
     Refusal,
@@ -85,8 +100,10 @@ def test_server_gone_for_ten_minutes_is_reconnected_only() -> None:
 def test_container_that_exited_is_started_after_two_reads() -> None:
     world = healthy()
     world.container = Cause.CONTAINER_EXITED
+    began = world.now
     world.play(120)
     assert shown(world) is State.UP
+    assert world.applied_at[0] - began >= world.policy.read_gap
     assert causes(world) == [Cause.CONTAINER_EXITED]
     done(world, Remedy.START_CONTAINER)
 
@@ -335,6 +352,51 @@ def test_missing_view_is_opened_while_the_target_stays_usable() -> None:
     world.play(150)
     assert shown(world) is State.UP
     done(world, Remedy.OPEN_SESSION)
+
+
+@pytest.mark.parametrize("lost", [Cause.CONTAINER_MISSING, Cause.CONTAINER_EXITED])
+def test_container_started_without_its_view_counts_as_healed_at_once(lost: Cause) -> None:
+    """What is usable and lacks but its view is not waited for, is no failed start, and is never down."""
+    world = healthy()
+    world.container, world.view = lost, False
+    while world.state.phase is not Phase.VERIFYING:
+        world.play(1)
+    restored = world.now
+    while Remedy.OPEN_SESSION not in world.applied:
+        assert shown(world) in (State.HEALING, State.DEGRADED)
+        world.play(1)
+    assert world.now - restored < 30
+    assert world.state.failed_starts == 0
+    world.play(150)
+    assert shown(world) is State.UP
+    done(world, BY_KIND[Kind.CONTAINER][lost][0], Remedy.OPEN_SESSION)
+    verified = [fact.healthy for fact in world.facts if isinstance(fact, RemedyVerified)]
+    assert verified == [True, True]
+
+
+def test_what_could_not_be_looked_at_is_told_with_what_mends_it() -> None:
+    def seen(probe: ProbeName, layer: Layer, outcome: Outcome, **more: Any) -> Observation:
+        place: dict[str, Any] = {"vantage": Vantage.SERVER, "started": 0.0, "ended": 0.0}
+        return Observation(probe=probe, layer=layer, outcome=outcome, **place, **more)
+
+    refused: dict[str, Any] = {"cause": Cause.RUNTIME_REFUSED, "detail": "the port is closed"}
+    verdict = judge(
+        [
+            seen(
+                ProbeName.CONTAINER,
+                Layer.CONTAINER,
+                Outcome.UNKNOWN,
+                detail="there is no docker program",
+                mend="install docker",
+            ),
+            seen(ProbeName.RUNTIME_TUNNEL, Layer.RUNTIME, Outcome.FAIL, **refused),
+            seen(ProbeName.RUNTIME_SERVER, Layer.RUNTIME, Outcome.FAIL, **refused),
+        ],
+        Kind.CONTAINER,
+    )
+    assert verdict.cause is Cause.RUNTIME_REFUSED
+    assert verdict.detail == "the port is closed; there is no docker program"
+    assert verdict.mend == "install docker"
 
 
 def test_runtime_that_refuses_the_token_gets_it_read_again() -> None:

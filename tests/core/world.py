@@ -26,15 +26,17 @@ from watchdogd.core.events import (
 )
 from watchdogd.core.machine import first, step
 from watchdogd.core.model import (
-    ContainerSight,
     Env,
-    HostSight,
     Observation,
     Policy,
+    TargetState,
+)
+from watchdogd.core.sight import (
+    ContainerSight,
+    HostSight,
     ProcessCpu,
     SessionSight,
     Sight,
-    TargetState,
 )
 from watchdogd.core.words import (
     HARM,

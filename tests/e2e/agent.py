@@ -25,6 +25,8 @@ TARGET = "a100"
 STOP_SECONDS = 5.0
 """A signal ends the agent within these."""
 LOOK_SECONDS = 0.05
+SLOW_LOOK_SECONDS = 0.3
+"""For conditions that start a program to look."""
 
 
 class Agent:
@@ -245,7 +247,13 @@ class Agent:
                 words += path.read_text(errors="replace")[-4000:]
         return words
 
-    def until(self, condition: Callable[[], T | None], what: str, within: float) -> T:
+    def until(
+        self,
+        condition: Callable[[], T | None],
+        what: str,
+        within: float,
+        every: float = LOOK_SECONDS,
+    ) -> T:
         """Ask until the condition gives something. Fails with what the agent knows."""
         end = time.monotonic() + within
         while True:
@@ -255,7 +263,7 @@ class Agent:
             if not running or time.monotonic() > end:
                 why = f"not within {within:.0f} s" if running else "the agent has ended"
                 raise AssertionError(f"{why}: {what}\n{_short(self.target())}\n{self.last_words()}")
-            time.sleep(LOOK_SECONDS)
+            time.sleep(every)
 
     def _agrees(self) -> None:
         """The counters of this life against its log; one that was counted in between is seen again."""

@@ -38,13 +38,13 @@ SHORT: Mapping[str, object] = {
     "ssh.keepalive": "1s",
     "forward.hold": "15s",
     "probe.interval": "1s",
-    "probe.suspect_interval": "500ms",
+    "probe.suspect_interval": "300ms",
     "probe.timeout": "2s",
     "heal.hung_after": "8s",
     "heal.cooldown": "20s",
-    "heal.start_grace": "6s",
+    "heal.start_grace": "5s",
 }
-"""So a fault is confirmed after 2 s, and an incident is over after 6 s of health."""
+"""So a fault is confirmed after about 2 s, and an incident is over after 4 s of health."""
 OWN_TOKEN = {"runtime.token_file": "TOKEN"}
 """Settings for ``Bench.settle``: the runtime's token is the one in ``Bench.token``."""
 
@@ -73,10 +73,11 @@ class Bench:
         environment: Mapping[str, str] | None = None,
         before: Sequence[str] = (),
         address: str = "127.0.0.1",
+        port: int = 0,
     ) -> None:
         self.clock = SystemClock()
         self.image = image
-        self.port = free_port()
+        self.port = port or free_port()
         """Of the runtime on the server."""
         self.local = free_port()
         """Of the forward."""
@@ -137,13 +138,17 @@ class Bench:
         self._until(lambda: self.runtime_answers(), "the runtime answers")
         return self.server.life(ident)
 
-    def settle(self, *options: str, command: Sequence[str] = ()) -> Life:
-        """A container with a token that the agent was told, its view, and the agent: all is well and
-        nothing was done. Needs the settings ``OWN_TOKEN``."""
+    def prepare(self, *options: str, command: Sequence[str] = ()) -> Life:
+        """A container with a token that the agent was told, and its view. Needs ``OWN_TOKEN``."""
         mount = f"type=bind,src={self.token},dst=/token,readonly"
         pin = ("--mount", mount, "-e", "JUPYTER_TOKEN_FILE=/token")
         life = self.run_container(*pin, *options, command=command)
         self.open_view()
+        return life
+
+    def settle(self, *options: str, command: Sequence[str] = ()) -> Life:
+        """``prepare`` and the agent: all is well and nothing was done."""
+        life = self.prepare(*options, command=command)
         begin = self.start()
         assert self.actions(begin) == []
         assert self.acts(begin) == []
@@ -164,6 +169,14 @@ class Bench:
     def wait_state(self, name: str, within: float = 20.0) -> None:
         """Wait until the target is shown in that state."""
         self.agent.until(lambda: self.agent.target().get("state") == name, f"state {name}", within)
+
+    def wait_noticed(self, restarts: int, within: float = 30.0) -> None:
+        """Wait until the agent has seen that somebody else started the container anew."""
+
+        def seen() -> bool:
+            return self.agent.metric("container_restarts_total") >= restarts
+
+        self.agent.until(seen, f"{restarts} restarts noticed", within)
 
     def wait_cause(self, name: str, within: float = 20.0) -> None:
         """Wait until the cause is confirmed: an incident with it is open."""

@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ import pytest
 from tests.lab import needs
 from watchdogd.adapters.clock import SystemClock
 from watchdogd.demo.faults import FAULTS
-from watchdogd.demo.sight import until
+from watchdogd.demo.sight import look, until
 
 pytestmark = pytest.mark.real
 LIMIT = 180.0
@@ -29,12 +30,24 @@ def place() -> Iterator[Path]:
     """Where the demo's temporary folder goes; empty again afterwards, or the test fails."""
     needs.programs("tmux", "ssh")
     # short: unix sockets are made in it
-    made = Path("/tmp") / f"wd-e2e-{os.getpid()}"
+    made = Path("/tmp") / f"wd-demo-{os.getpid()}"
     made.mkdir(mode=0o700)
     yield made
-    left = [path.name for path in made.iterdir()]
-    assert left == []
+    until(SystemClock(), 2, lambda: not processes_in(made))
+    assert processes_in(made) == []
+    assert [path.name for path in made.iterdir()] == []
     made.rmdir()
+
+
+def processes_in(place: Path) -> list[str]:
+    """The command lines of all processes that have to do with that folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            told = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+            if f"{place}/".encode() in told:
+                found.append(told.replace(b"\0", b" ").decode(errors="replace")[:200])
+    return found
 
 
 BARE = """
@@ -47,10 +60,24 @@ sys.exit(main())
 """The program where Jupyter is not installed."""
 
 
-def demo(place: Path, *options: str, path: str = "", bare: bool = False) -> subprocess.Popen[str]:
-    program = ["-c", BARE] if bare else ["-m", "watchdogd"]
+OBSERVING = """
+import sys
+from watchdogd.demo import configuration, director
+from watchdogd.demo.faults import FAULTS, FaultName
+configuration.SHORTENED = {**configuration.SHORTENED, "mode": ("observe", "auto")}
+played = (FaultName.PORT_TAKEN_AT_START, FaultName.RUNTIME_KILLED, FaultName.SESSION_KILLED)
+director.FAULTS = {name: FAULTS[name] for name in played}
+director.HEAL_SECONDS, director.CALM_SECONDS = 10.0, 15.0
+from watchdogd.__main__ import main
+sys.exit(main())
+"""
+"""The program with an agent that only looks on, and little patience."""
+
+
+def demo(place: Path, *options: str, path: str = "", program: str = "") -> subprocess.Popen[str]:
+    started = ["-c", program] if program else ["-m", "watchdogd"]
     return subprocess.Popen(
-        [sys.executable, *program, "demo", *options],
+        [sys.executable, *started, "demo", *options],
         env={**os.environ, "TMPDIR": str(place), "PATH": path or os.environ["PATH"]},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -66,8 +93,7 @@ def test_every_fault_is_found_named_and_healed(place: Path) -> None:
         output, _ = running.communicate(timeout=LIMIT + 60)
     assert running.returncode == 0, output
     assert time.monotonic() - began < LIMIT
-    lines = output[output.index("to heal") :].splitlines()[1:]
-    assert len(lines) == len(FAULTS), output
+    lines = output[output.index("to heal") :].splitlines()[1 : 1 + len(FAULTS)]
     for fault, line in zip(FAULTS.values(), lines, strict=True):
         assert line.startswith(fault.title)
         assert line.endswith("healed")
@@ -93,7 +119,7 @@ def without_tmux(tmp_path: Path) -> str:
 def test_without_tmux_and_jupyter_it_says_so_heals_the_rest_and_keeps_it(
     place: Path, without_tmux: str
 ) -> None:
-    with demo(place, "--keep", path=without_tmux, bare=True) as running:
+    with demo(place, "--keep", path=without_tmux, program=BARE) as running:
         told = read_until(running, "Ctrl-C ends it")
         metrics = re.search(r"http://\S+/metrics", told)
         config = re.search(r"watchdogd url --config (\S+)", told)
@@ -117,14 +143,12 @@ def test_without_tmux_and_jupyter_it_says_so_heals_the_rest_and_keeps_it(
 
 
 def read_until(running: subprocess.Popen[str], mark: str) -> str:
-    """What it says up to the line with ``mark``, or all of it. The test's time limit bounds it."""
-    lines = []
+    """What it says up to and with ``mark``, or all of it. The test's time limit bounds it."""
+    told = ""
     assert running.stdout is not None
-    for line in running.stdout:
-        lines.append(line)
-        if mark in line:
-            break
-    return "".join(lines)
+    while mark not in told and (more := running.stdout.read(1)):
+        told += more
+    return told
 
 
 def watchdogd(verb: str, config: str) -> str:
@@ -132,11 +156,41 @@ def watchdogd(verb: str, config: str) -> str:
     return subprocess.run(argv, capture_output=True, text=True, timeout=20, check=True).stdout
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_it_takes_everything_away(place: Path, number: signal.Signals) -> None:
+def test_an_agent_that_does_not_repair_fails_the_demo(place: Path) -> None:
+    with demo(place, program=OBSERVING) as running:
+        told, _ = running.communicate(timeout=110)
+    assert running.returncode == 1
+    assert re.search(r"runtime killed .*NOT healed", told), told
+    assert "    expected start_session" in told
+    assert "what is left is not played" in told
+    assert "tmux session killed:" not in told
+    assert re.search(r"only observing|observe", told[told.index("last words") :])
+
+
+@pytest.mark.parametrize(
+    ("number", "during"),
+    [(signal.SIGTERM, "a stranger holds"), (signal.SIGINT, "SSH link frozen")],
+)
+def test_interrupted_it_takes_everything_away(
+    place: Path, number: signal.Signals, during: str
+) -> None:
     with demo(place) as running:
-        agent_runs = until(SystemClock(), 60, lambda: any(place.glob("*/state/run/control.sock")))
+        told = read_until(running, during)
+        frozen = until(SystemClock(), 10, lambda: during not in FROZEN or stopped_in(place))
         running.send_signal(number)
-        output, _ = running.communicate(timeout=30)
-    assert agent_runs, output
-    assert running.returncode == 130
+        told += running.communicate(timeout=30)[0]
+    assert frozen
+    assert running.returncode == 130, told
+    assert told.endswith("everything is taken away again\n")
+
+
+FROZEN = ("SSH link frozen",)
+
+
+def stopped_in(place: Path) -> bool:
+    """True if a process of the demo is stopped."""
+    pids = [int(path.name) for path in Path("/proc").glob("[0-9]*")]
+    seen = [process for pid in pids if (process := look(pid)) and process.state == "T"]
+    return any(
+        f"{place}/".encode() in Path(f"/proc/{one.pid}/cmdline").read_bytes() for one in seen
+    )

@@ -23,7 +23,8 @@ from watchdogd.adapters.container_engine import open_container_engine
 from watchdogd.adapters.http import get
 from watchdogd.adapters.server_http import ServerHttp
 from watchdogd.adapters.tokens import TokenFile
-from watchdogd.core.model import ContainerSight, Generation, Intent
+from watchdogd.core.model import Intent
+from watchdogd.core.sight import ContainerSight, Generation
 from watchdogd.core.words import Cause, ContainerStatus, Layer, Outcome, Refusal, Remedy, Result
 from watchdogd.ports import (
     Deadline,

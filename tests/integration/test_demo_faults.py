@@ -15,7 +15,7 @@ from tests.lab.guards import MARK
 from watchdogd.adapters.clock import SystemClock
 from watchdogd.demo import runtime
 from watchdogd.demo.faults import FAULTS, Fault, FaultName, Lab
-from watchdogd.demo.sight import alive, until
+from watchdogd.demo.sight import alive, free_port, until
 from watchdogd.demo.ssh_server import SshServer
 
 pytestmark = pytest.mark.real
@@ -41,16 +41,14 @@ def environment(folder: Path) -> dict[str, str]:
 def lab(request: pytest.FixtureRequest, folder: Path, environment: dict[str, str]) -> Iterator[Lab]:
     """Server and runtime up; the runtime is the real Jupyter, and the stand-in."""
     needs.programs("tmux")
-    program = runtime.program(
-        folder, runtime.free_port(), secrets.token_hex(24), real=bool(request.param)
-    )
+    program = runtime.program(folder, free_port(), secrets.token_hex(24), real=bool(request.param))
     tmux = runtime.TmuxRuntime(program, environment, CLOCK)
     server = SshServer(folder, environment, CLOCK)
     try:
         server.start()
         tmux.start()
         assert until(CLOCK, runtime.START_SECONDS, program.answers)
-        yield Lab(server=server, program=program, tmux=tmux, local_port=runtime.free_port())
+        yield Lab(server=server, program=program, tmux=tmux, local_port=free_port())
     finally:
         tmux.close()
         server.close()
@@ -87,14 +85,14 @@ def linked(folder: Path, environment: dict[str, str]) -> Iterator[Lab]:
     paramiko = pytest.importorskip("paramiko")
     server = SshServer(folder, environment, CLOCK)
     client = paramiko.SSHClient()
-    program = runtime.program(folder, runtime.free_port(), "0" * 48, real=False)
+    program = runtime.program(folder, free_port(), "0" * 48, real=False)
     try:
         server.start()
         client.load_host_keys(str(server.known_hosts))
         client.connect(
             "127.0.0.1", server.port, server.user, key_filename=str(server.identity_file)
         )
-        yield Lab(server=server, program=program, tmux=None, local_port=runtime.free_port())
+        yield Lab(server=server, program=program, tmux=None, local_port=free_port())
     finally:
         client.close()
         server.close()

@@ -21,7 +21,7 @@ from watchdogd.adapters.http import get
 from watchdogd.adapters.server_http import ServerHttp
 from watchdogd.adapters.tmux import Tmux
 from watchdogd.adapters.tokens import TokenFile
-from watchdogd.core.model import Generation
+from watchdogd.core.sight import Generation
 from watchdogd.core.words import Cause, Kind, Outcome, Remedy, Result
 from watchdogd.ports import Deadline, LinkFacts, Reach, Reading
 from watchdogd.probes.host import host

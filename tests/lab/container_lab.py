@@ -15,7 +15,7 @@ from tests.lab.image import busybox_image
 from tests.lab.local_link import LocalLink, until
 from watchdogd.adapters.clock import SystemClock
 from watchdogd.adapters.container_engine import DockerEngine, open_container_engine
-from watchdogd.core.model import ContainerSight
+from watchdogd.core.sight import ContainerSight
 from watchdogd.core.words import ContainerStatus
 from watchdogd.ports import Deadline
 from watchdogd.settings import Address, ContainerSettings, Publish

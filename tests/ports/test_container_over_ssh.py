@@ -18,7 +18,7 @@ from watchdogd.adapters.clock import SystemClock
 from watchdogd.adapters.container_engine import DockerEngine, open_container_engine
 from watchdogd.adapters.engine_sshtunnel import SshtunnelEngine
 from watchdogd.adapters.ssh_resolve import resolve
-from watchdogd.core.model import ContainerSight
+from watchdogd.core.sight import ContainerSight
 from watchdogd.core.words import Cause
 from watchdogd.errors import Transient
 from watchdogd.ports import Deadline, Link

@@ -261,6 +261,32 @@ class TestForward:
                 codes.append(refused.value.code)
             assert codes == [2, 1]
 
+    def test_a_full_backlog_holds_up_its_own_channel_only(self, server: SshServer) -> None:
+        with socket.create_server(("127.0.0.1", 0), backlog=0) as full, client(server) as connected:
+            address = full.getsockname()
+            transport = connected.get_transport()
+            assert transport is not None
+            waiting = [
+                transport.open_channel("direct-tcpip", address, ("127.0.0.1", 1), timeout=10)
+                for _ in range(4)
+            ]
+            began = time.monotonic()
+            transport.global_request("keepalive@openssh.com", wait=True)
+            assert time.monotonic() - began < 1
+            assert not any(channel.closed for channel in waiting)
+            waiting[-1].sendall(b"at last")
+            accepted = [full.accept()[0] for _ in waiting]
+            for connection in accepted:
+                connection.settimeout(10)
+            for channel in waiting[:-1]:
+                channel.close()
+            assert b"at last" in [read_some(connection) for connection in accepted]
+
+
+def read_some(connection: socket.socket) -> bytes:
+    with connection:
+        return connection.recv(100)
+
 
 class TestFaults:
     def test_kill_closes_every_session_at_once_and_serves_the_next(self, server: SshServer) -> None:

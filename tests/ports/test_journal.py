@@ -14,7 +14,12 @@ from pathlib import Path
 import pytest
 
 from watchdogd.adapters.journal import SqliteJournal
-from watchdogd.core.model import Charge, Env, Generation, Intent
+from watchdogd.core.model import (
+    Charge,
+    Env,
+    Intent,
+)
+from watchdogd.core.sight import Generation
 from watchdogd.core.words import Cause, Remedy, Result
 from watchdogd.ports import Journal
 

@@ -14,7 +14,14 @@ from watchdogd.app.health import health
 from watchdogd.app.once import FirstRound
 from watchdogd.app.results import CheckResult, exit_code, state_of
 from watchdogd.core.events import DialFailed, Event, LinkUp, Observed, Woke
-from watchdogd.core.model import Env, Generation, Intent, Observation, TargetState, Verdict
+from watchdogd.core.model import (
+    Env,
+    Intent,
+    Observation,
+    TargetState,
+    Verdict,
+)
+from watchdogd.core.sight import Generation
 from watchdogd.core.words import (
     Cause,
     Kind,

@@ -16,7 +16,13 @@ from watchdogd.adapters.tokens import TokenFile
 from watchdogd.carrying import Executor
 from watchdogd.core.commands import Apply, Bind, Dial, Probe, SetAnswer
 from watchdogd.core.events import DialFailed, Event, Observed, RemedyFinished
-from watchdogd.core.model import Charge, Env, Generation, Intent, Observation
+from watchdogd.core.model import (
+    Charge,
+    Env,
+    Intent,
+    Observation,
+)
+from watchdogd.core.sight import Generation
 from watchdogd.core.words import (
     Cause,
     Kind,

@@ -131,3 +131,26 @@ def test_a_folder_that_is_not_there_yet_is_no_error(
     late.parent.mkdir()
     late.write_text("one\n")
     assert changes.get(timeout=SOON) == {late}
+
+
+def test_links_in_a_circle_are_watched_until_they_lead_somewhere(
+    tmp_path: Path, begin: Begin, changes: Changes
+) -> None:
+    circle = tmp_path / "known_hosts"
+    circle.symlink_to("known_hosts")
+    begin(circle)
+    circle.unlink()
+    circle.write_text("one\n")
+    assert changes.get(timeout=SOON) == {circle}
+
+
+def test_a_pipe_in_a_files_place_holds_nobody_up(tmp_path: Path, begin: Begin) -> None:
+    pipe = tmp_path / "known_hosts"
+    os.mkfifo(pipe)
+    begin(pipe)
+
+
+def test_a_device_is_not_watched_for_everybody_writes_beside_it(begin: Begin) -> None:
+    observer = begin(Path(os.devnull))._observer
+    assert observer is not None
+    assert not observer.emitters

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from watchdogd.adapters.clock import SystemClock
-from watchdogd.core.model import ContainerSight
+from watchdogd.core.sight import ContainerSight
 from watchdogd.core.words import Cause, ContainerStatus, Layer, Outcome
 from watchdogd.errors import Transient
 from watchdogd.ports import ContainerAmbiguous, Deadline, EngineRefused, LinkStatus, Reach, Reading

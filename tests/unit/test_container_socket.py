@@ -192,3 +192,18 @@ def test_a_folder_too_deep_for_a_socket_is_replaced(tmp_path: Path) -> None:
 
 def test_the_mark_is_the_only_thing_that_varies() -> None:
     assert dial_argv("abc") == ("sh", "-c", "echo abc; exec docker system dial-stdio")
+
+
+def test_sockets_that_a_killed_agent_left_are_removed_and_no_others(
+    server: Server, tmp_path: Path
+) -> None:
+    left = tmp_path / "s" / "01234567.sock"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(left))
+        dead.listen()
+    other = ContainerSocket(str(tmp_path / "s"), server.current, server.clock)
+    try:
+        assert not left.exists()
+        assert Path(server.socket.path).exists()
+    finally:
+        other.close()

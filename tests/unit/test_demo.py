@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from watchdogd.demo import configuration, performance
 from watchdogd.demo.agent import News, parse
 from watchdogd.demo.director import wrong_causes, wrong_remedies
 from watchdogd.demo.faults import FAULTS, FaultName
+from watchdogd.demo.sight import free_port
 from watchdogd.demo.table import Row, outcome, seconds, table
 from watchdogd.loading import duration, load
 from watchdogd.settings import HealSettings, ProbeSettings, SshSettings
@@ -111,6 +113,13 @@ def test_only_a_hung_runtime_may_be_restarted() -> None:
         if any(HARM[remedy] is Harm.DESTRUCTIVE for remedy in fault.remedies)
     }
     assert destructive == {FaultName.RUNTIME_HUNG}
+
+
+def test_a_free_port_is_none_that_outgoing_connections_get() -> None:
+    with socket.create_server(("127.0.0.1", free_port())) as taken:
+        port = int(taken.getsockname()[1])
+        assert 1024 < port < 32_768
+        assert all(free_port() != port for _ in range(50))
 
 
 # ---------------------------------------------------------------- news and judgement

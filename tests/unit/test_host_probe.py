@@ -15,7 +15,12 @@ import pytest
 from tests.fakes_clock import FakeClock
 from tests.fakes_reach import RUNNING, FakeLink, FakeLinks, reach_with
 from tests.lab.local_link import until
-from watchdogd.core.model import ContainerSight, HostSight, Observation, SessionSight
+from watchdogd.core.model import Observation
+from watchdogd.core.sight import (
+    ContainerSight,
+    HostSight,
+    SessionSight,
+)
 from watchdogd.core.words import Cause, ContainerStatus, Kind, Outcome
 from watchdogd.errors import Transient
 from watchdogd.ports import Completed, Deadline, Reach, Reading

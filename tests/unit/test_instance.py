@@ -63,3 +63,21 @@ def test_closing_twice_gives_nobody_elses_descriptor_away(tmp_path: Path) -> Non
 def test_a_folder_that_others_could_read_is_closed_to_them(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     assert stat.S_IMODE(private_folder(tmp_path).stat().st_mode) == 0o700
+
+
+def test_a_folder_that_others_use_is_not_closed_to_them(tmp_path: Path) -> None:
+    tmp_path.chmod(0o1777)
+    (tmp_path / "of-somebody-else").touch()
+    (tmp_path / "lock").mkdir()  # as in /run
+    with pytest.raises(PermissionError, match="holds other files"):
+        InstanceLock(tmp_path)
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o1777
+
+
+@pytest.mark.parametrize("inside", ["nothing", "lock"])
+def test_an_own_folder_that_is_too_open_is_made_private(tmp_path: Path, inside: str) -> None:
+    tmp_path.chmod(0o755)
+    if inside == "lock":
+        (tmp_path / "lock").touch()
+    InstanceLock(tmp_path).close()
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -30,6 +31,21 @@ CLOCK = SystemClock()
 
 def soon(seconds: float = 5.0) -> Deadline:
     return Deadline.after(CLOCK, seconds)
+
+
+def await_waiting(thread: threading.Thread) -> None:
+    """Returns once it waits for the end of somebody else's dial."""
+    limit = time.monotonic() + 5
+    while time.monotonic() < limit:
+        frame = sys._current_frames().get(thread.ident or 0)
+        names = set()
+        while frame is not None:
+            names.add((frame.f_code.co_name, "flight" in frame.f_locals))
+            frame = frame.f_back
+        if ("dial", True) in names and ("wait", False) in names:
+            return
+        threading.Event().wait(0.005)
+    raise AssertionError("it does not wait")
 
 
 class Bench:
@@ -241,6 +257,28 @@ class TestReconnect:
         assert raised.value.cause is Cause.SSHD_DOWN
         assert isinstance(bench.events[0], DialFailed)
 
+    def test_who_waits_for_a_dial_that_broke_is_told_so(self, bench: Bench) -> None:
+        # Else the core would wait for that dial's event for ever, and never dial again.
+        bench.engine.may_go.clear()
+        bench.engine.failures.append(RuntimeError("a bug"))  # type: ignore[arg-type]
+        told: list[Exception] = []
+
+        def catch(job: Callable[[], None]) -> None:
+            try:
+                job()
+            except RuntimeError as error:
+                told.append(error)
+
+        remedy = bench.in_thread(catch, lambda: bench.links.reconnect(soon()))
+        assert bench.engine.dialed.acquire(timeout=5)
+        dialer = bench.in_thread(catch, lambda: bench.dial(1))
+        await_waiting(dialer)
+        bench.engine.may_go.set()
+        remedy.join(5)
+        dialer.join(5)
+        assert len(told) == 2
+        assert bench.events == []
+
 
 class TestPort:
     def test_bind_tells_how_it_went(self, bench: Bench) -> None:
@@ -288,6 +326,20 @@ class TestClose:
         assert bench.engine.links[0].closed
         assert not bench.forward.bound
         assert bench.events == told
+
+    def test_clients_that_do_not_end_leave_time_to_close_the_links(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        left: list[float] = []
+        bench.dial(1)
+        monkeypatch.setattr(
+            bench.forward, "close", lambda until: threading.Event().wait(until.remaining())
+        )
+        monkeypatch.setattr(
+            bench.engine.links[0], "close", lambda until: left.append(until.remaining())
+        )
+        bench.links.close(soon(0.4))
+        assert left[0] > 0.1
 
     def test_a_link_that_comes_too_late_is_closed(self, bench: Bench) -> None:
         bench.engine.may_go.clear()

@@ -40,7 +40,13 @@ from watchdogd.core.events import (
     Started,
     Woke,
 )
-from watchdogd.core.model import Env, Generation, Incident, Intent, TargetState
+from watchdogd.core.model import (
+    Env,
+    Incident,
+    Intent,
+    TargetState,
+)
+from watchdogd.core.sight import Generation
 from watchdogd.core.words import Cause, Refusal, Remedy, Result, State
 from watchdogd.settings import Secret
 from watchdogd.sinks import log
@@ -75,7 +81,11 @@ def kept_loggers() -> Iterator[None]:
     """The process's logging as it was before."""
     root = logging.getLogger()
     before = (list(root.handlers), root.level, logging.getLogger("watchdogd").level)
+    paramiko = logging.getLogger("paramiko")  # a test with a real link silences it
+    paramikos = paramiko.level
+    paramiko.setLevel(logging.NOTSET)
     yield
+    paramiko.setLevel(paramikos)
     root.handlers[:] = before[0]
     root.setLevel(before[1])
     logging.getLogger("watchdogd").setLevel(before[2])

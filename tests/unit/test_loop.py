@@ -11,7 +11,11 @@ import pytest
 from tests.fakes_clock import FakeClock
 from watchdogd.core.commands import Bind, Command, Dial, Fact, Publish, StateChanged, Wake
 from watchdogd.core.events import ClockStepped, Event, LinkUp, Observed, PortBound, Resumed, Woke
-from watchdogd.core.model import Env, Policy, TargetState
+from watchdogd.core.model import (
+    Env,
+    Policy,
+    TargetState,
+)
 from watchdogd.core.words import State
 from watchdogd.loop import Inbox, Loop, Member
 from watchdogd.ports import Sink

@@ -22,19 +22,21 @@ from watchdogd.core.events import DialFailed, Event, LinkUp, Observed, Woke
 from watchdogd.core.model import (
     Account,
     Charge,
-    ContainerSight,
     Dialing,
     Env,
-    Generation,
     Incident,
     Intent,
     Observation,
     Policy,
-    SessionSight,
-    Sight,
     TargetState,
     Verdict,
     View,
+)
+from watchdogd.core.sight import (
+    ContainerSight,
+    Generation,
+    SessionSight,
+    Sight,
 )
 from watchdogd.core.words import (
     LIVE_STATES,

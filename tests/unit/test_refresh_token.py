@@ -18,8 +18,8 @@ from tests.fakes_reach import (
     an_intent,
     reach_with,
 )
-from watchdogd.core.model import ContainerSight
 from watchdogd.core.remedying import ACT_SECONDS
+from watchdogd.core.sight import ContainerSight
 from watchdogd.core.words import HARM, Cause, Kind, Remedy, Result
 from watchdogd.ports import Deadline, EngineRefused, Reach
 from watchdogd.ports import Outcome as Ended

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import socket
+import subprocess
+
 import pytest
 
 from watchdogd.adapters.server_http import read_framed, server_argv
@@ -63,3 +67,22 @@ def test_an_answer_that_imitates_the_end_is_still_one_answer() -> None:
 
 def test_an_ipv6_address_stands_in_brackets() -> None:
     assert server_argv("M", Address("::1", 9000), "/api", 5.0)[-1] == "http://[::1]:9000/api"
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_a_token_with_quotes_and_backslashes_arrives_whole() -> None:
+    token = 'a"b\\n\\r"c'
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        argv = server_argv("m", Address(*listener.getsockname()), "/api", 5.0)
+        with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as shell:
+            assert shell.stdin is not None
+            shell.stdin.write(f"{token}\n".encode())
+            shell.stdin.close()
+            listener.settimeout(10)
+            client, _ = listener.accept()
+            with client:
+                client.settimeout(10)
+                head = b""
+                while not head.endswith(b"\r\n\r\n"):
+                    head += client.recv(4096)
+    assert f"Authorization: token {token}".encode() in head.split(b"\r\n")

@@ -25,7 +25,7 @@ from tests.fakes_reach import (
 )
 from tests.lab.local_link import LocalLink
 from watchdogd.adapters.clock import SystemClock
-from watchdogd.core.model import ContainerSight, Generation
+from watchdogd.core.sight import ContainerSight, Generation
 from watchdogd.core.words import Cause, ContainerStatus, Kind, Refusal, Remedy, Result
 from watchdogd.errors import Transient
 from watchdogd.ports import Completed, Deadline, EngineRefused, HttpAnswer, HttpEnd, Reach

@@ -13,7 +13,6 @@ from watchdogd.core.events import LinkLost
 from watchdogd.core.model import (
     Dialing,
     Env,
-    Generation,
     Incident,
     Intent,
     Observation,
@@ -21,6 +20,7 @@ from watchdogd.core.model import (
     Verdict,
     View,
 )
+from watchdogd.core.sight import Generation
 from watchdogd.core.words import (
     Cause,
     Kind,
@@ -236,3 +236,13 @@ def test_what_cannot_be_answered_has_a_code(request_: dict[str, object], code: s
 
 def test_the_only_target_needs_no_name() -> None:
     assert "url" in answers(VIEW, {"a": KnownToken("x")}, "a")({"verb": "url"})
+
+
+def test_no_next_dial_at_all_is_no_number_that_json_lacks() -> None:
+    stopped = TargetState(dialing=Dialing(next_at=float("inf"), stopped_by=Cause.HOST_KEY))
+    view = View(targets={"a100": stopped}, started_wall=1.0, last_round_wall=1.0)
+    settings = Settings(agent=AgentSettings(), targets={"a100": target("a100", 9000)})
+    answer = StatusAnswers(lambda: view, settings, {}, RecentFacts(), {}, StillClock())
+    shown = json.loads(json.dumps(answer({"verb": "status"}), allow_nan=False))
+    link = shown["targets"][0]["link"]
+    assert (link["next_dial_in"], link["stopped_by"]) == (None, "host_key")

@@ -231,3 +231,14 @@ def test_a_taken_address_is_an_oserror(server: WebServer, world: World) -> None:
     routes = Routes(metrics=world.metrics, round_age=lambda: 0.0, unready=list)
     with pytest.raises(OSError, match="in use"):
         WebServer(server.address, routes, CLOCK)
+
+
+@pytest.mark.parametrize("listed", ["Watch.Example:9788", "[fd00::7]:9788", "[fd00::7]"])
+def test_a_listed_host_may_stand_there_with_its_port(world: World, listed: str) -> None:
+    routes = Routes(metrics=world.metrics, round_age=lambda: 0.0, unready=tuple)
+    made = WebServer(Address("127.0.0.1", 0), routes, CLOCK, [listed])
+    made.start()
+    try:
+        assert talk(made, request("/metrics", host=listed.lower()))[0] == 200
+    finally:
+        made.close(Deadline.after(CLOCK, 5.0))

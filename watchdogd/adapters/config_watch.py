@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -73,8 +74,11 @@ class FolderWatch:
 
     def _observe(self) -> None:
         handler = _Hints(self._hint)
-        folders = {path.parent for path in self._signatures}
-        folders |= {path.resolve().parent for path in self._signatures}
+        # Not /dev because of /dev/null: everybody writes there all the time.
+        files = [path for path in self._signatures if path.is_file() or not path.exists()]
+        folders = {path.parent for path in files}
+        # os.path.realpath: unlike resolve() it gives up on a loop of links without raising.
+        folders |= {Path(os.path.realpath(path)).parent for path in files}
         self._observer = Observer()  # this alone takes an inotify instance and starts a thread
         for folder in sorted(folders):
             if folder.is_dir():
@@ -133,8 +137,10 @@ def _signature(path: Path) -> Signature:
 
 
 def _hash(path: Path) -> str:
-    """Of the content; empty if it cannot be read."""
+    """Of the content; empty if it cannot be read, or is a pipe or device, which may have no end."""
     try:
+        if not path.is_file():
+            return ""
         with path.open("rb") as file:
             return hashlib.sha256(file.read(HASHED_BYTES)).hexdigest()
     except OSError:

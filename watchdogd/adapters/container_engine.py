@@ -33,7 +33,7 @@ from watchdogd.adapters.container_facts import (
 )
 from watchdogd.adapters.container_recipe import data_volumes, recipe
 from watchdogd.adapters.container_socket import ContainerSocket
-from watchdogd.core.model import ContainerSight
+from watchdogd.core.sight import ContainerSight
 from watchdogd.core.words import Cause
 from watchdogd.errors import Transient
 from watchdogd.ports import Clock, Deadline, EngineRefused, Link

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from watchdogd.core.model import ContainerSight
+from watchdogd.core.sight import ContainerSight
 from watchdogd.core.words import ContainerStatus
 from watchdogd.ports import ContainerAmbiguous
 from watchdogd.settings import ContainerSettings, Publish

@@ -36,6 +36,7 @@ END_SECONDS = 5.0
 PATH_LIMIT = 100
 """Bytes of a unix socket's path: 108 on Linux, 104 on macOS, with the final zero."""
 CHUNK = 32_768
+REST_SECONDS = 0.2
 
 
 class ContainerSocket:
@@ -101,6 +102,7 @@ class ContainerSocket:
             return Path(self._own_folder)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
+        _sweep(folder)
         return folder
 
     def _serve(self) -> None:
@@ -123,13 +125,18 @@ class ContainerSocket:
             return {key.fileobj for key, _ in selector.select(self._patience())}
 
     def _accept(self) -> None:
-        with contextlib.suppress(OSError):
+        try:
             client, _ = self._listener.accept()
-            client.setblocking(True)
-            bridge = _Bridge(client, self)
-            with self._lock:
-                self._bridges.add(bridge)
-            bridge.start()
+        except BlockingIOError:
+            return
+        except OSError:  # out of descriptors: the client stays there, so do not come back at once
+            self.clock.wait(REST_SECONDS)
+            return
+        client.setblocking(True)
+        bridge = _Bridge(client, self)
+        with self._lock:
+            self._bridges.add(bridge)
+        bridge.start()
 
     def ended(self, bridge: _Bridge) -> None:
         """A connection is over; another may come."""
@@ -149,6 +156,19 @@ class ContainerSocket:
         """Seconds until the first connection is overdue; forever if there is none."""
         now = self.clock.run()
         return min((max(0.0, b.expires - now) + 0.01 for b in self._served()), default=None)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the sockets that a killed agent left behind: those on which nobody listens."""
+    for path in folder.glob("*.sock"):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knock:
+            knock.setblocking(False)
+            try:
+                knock.connect(str(path))
+            except ConnectionRefusedError:
+                path.unlink(missing_ok=True)
+            except OSError:
+                continue  # busy, or not to be judged: it stays
 
 
 def _listen(path: str) -> socket.socket:

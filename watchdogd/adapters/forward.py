@@ -7,6 +7,7 @@ reconnect and never sees a connection whose server was not verified.
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import logging
 import socket
@@ -93,7 +94,13 @@ class _Tunnel(sshtunnel.SSHTunnelForwarder):  # type: ignore[misc]  # sshtunnel 
 
             def get_request(self) -> Any:
                 owner.admit()
-                return super().get_request()
+                try:
+                    return super().get_request()
+                except (BlockingIOError, ConnectionAbortedError):
+                    raise
+                except OSError:
+                    owner.rest()  # out of descriptors: the client stays there, and so does the cause
+                    raise
 
         return Server
 
@@ -198,13 +205,17 @@ class ListeningForward:
         self._end_clients(limit)
 
     def _conflict(self, error: OSError | None) -> Transient:
-        self._holder = holder_of(self._local.port) if self._local.port else UNKNOWN
+        taken = error is not None and error.errno == errno.EADDRINUSE
         why = error.strerror if error is not None else "cannot be bound"
+        if taken:
+            self._holder = holder_of(self._local.port) if self._local.port else UNKNOWN
+        else:  # a privileged port, or an address that this machine lacks: nobody is to be ended
+            self._holder = f"the system ({why})"
         return Transient(
             Cause.PORT_CONFLICT,
-            f"{self._local} is held by {self._holder} ({why})",
+            f"{self._local} is held by {self._holder}" + (f" ({why})" if taken else ""),
             phase="bind",
-            mend=f"end {self._holder}, or set another `forward.local`",
+            mend=f"{f'end {self._holder}, or ' if taken else ''}set another `forward.local`",
         )
 
     def _end_clients(self, deadline: Deadline) -> None:
@@ -256,6 +267,10 @@ class ListeningForward:
                 raise BlockingIOError
             if not self._slot.is_open():
                 raise ConnectionAbortedError
+
+    def rest(self) -> None:
+        """A moment without accepting, or until the close."""
+        self._slot.await_close(_LOOK_SECONDS)
 
     def serve(self, client: socket.socket, port: int) -> None:
         """One accepted client to its end, in its own thread. ``port``: its own."""

@@ -47,6 +47,11 @@ class Slot:
         with self._changed:
             self._changed.wait_for(lambda: self._link is not link or not self._open, seconds)
 
+    def await_close(self, seconds: float) -> None:
+        """Returns once closed, or after so long."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._open, seconds)
+
     def dialing(self, running: bool) -> None:
         """While a dial runs, nobody is sent away."""
         with self._changed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 from watchdogd.errors import WatchdogdError
 
 LOCK_NAME = "lock"
+OWN_NAMES = (LOCK_NAME, "journal.sqlite", "tokens", "run")
+"""What an agent keeps in its state folder, and how its names begin."""
 
 
 class AlreadyRunning(WatchdogdError):
@@ -24,7 +27,7 @@ class InstanceLock:
         Raises ``AlreadyRunning`` with the other agent's process id, ``OSError`` if the folder
         cannot be used.
         """
-        private_folder(folder)
+        private_folder(_unshared(folder))
         self._file = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -49,7 +52,23 @@ class InstanceLock:
 
 
 def private_folder(folder: Path) -> Path:
-    """Make the folder and give it mode 0700; returns it. Raises ``OSError``."""
+    """Make the folder and give it mode 0700; returns it. Raises ``OSError``.
+
+    For folders that are the agent's by their name; the one that a person chose is ``_unshared``.
+    """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
+    return folder
+
+
+def _unshared(folder: Path) -> Path:
+    """The folder, unless others may enter it and it holds other things than an agent's.
+
+    Raises ``PermissionError`` then: closing ``/tmp`` or a home to everybody else would break what has
+    nothing to do with us.
+    """
+    shared = folder.exists() and folder.stat().st_mode & 0o077
+    if shared and any(not name.startswith(OWN_NAMES) for name in os.listdir(folder)):
+        why = "others may enter it and it holds other files; name an empty one or make it 0700"
+        raise PermissionError(errno.EPERM, why, str(folder))
     return folder

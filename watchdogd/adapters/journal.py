@@ -15,7 +15,11 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TypeVar
 
-from watchdogd.core.model import Charge, Env, Intent
+from watchdogd.core.model import (
+    Charge,
+    Env,
+    Intent,
+)
 from watchdogd.core.words import Remedy, Result
 
 BUSY_SECONDS = 2.0

@@ -56,7 +56,8 @@ _SHELL = """
 mark=$1 host=$2 port=$3 path=$4 name=$5 seconds=$6 limit=$7 python=$8 url=$9
 IFS= read -r token || :
 with_curl() {
-  { if [ -n "$token" ]; then printf 'header = "Authorization: token %s"\\n' "$token"; fi; } |
+  quoted=$(printf '%s' "$token" | sed 's/[\\\\"]/\\\\&/g')
+  { if [ -n "$token" ]; then printf 'header = "Authorization: token %s"\\n' "$quoted"; fi; } |
     curl -q -K - -s -g -i --raw --http1.1 --noproxy '*' --proto =http -m "$seconds" \\
       -A watchdogd -H "Host: $name" -H 'Accept: application/json' -H 'Connection: close' "$url"
 }

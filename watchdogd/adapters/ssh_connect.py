@@ -6,6 +6,7 @@ import errno
 import ipaddress
 import socket
 from collections.abc import Sequence
+from typing import Any
 
 from watchdogd.adapters.bounded import within
 from watchdogd.adapters.ssh_resolve import SshPlan
@@ -22,7 +23,8 @@ dropped ended after 25.5 s, without after 949.8 s (measured)."""
 _FAMILIES = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}
 _OWN_SHORTAGE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
 
-Found = tuple[socket.AddressFamily, tuple[str, int]]
+Found = tuple[socket.AddressFamily, tuple[Any, ...]]
+"""As ``getaddrinfo`` gives it: a link-local address is none without its scope."""
 
 
 def addresses(plan: SshPlan, deadline: Deadline) -> tuple[Found, ...]:
@@ -79,7 +81,7 @@ def await_banner(connection: socket.socket, deadline: Deadline) -> None:
 
 def _look_up(plan: SshPlan, family: int, flags: int) -> tuple[Found, ...]:
     entries = socket.getaddrinfo(plan.host, plan.port, family, socket.SOCK_STREAM, 0, flags)
-    return tuple((entry[0], (str(entry[4][0]), plan.port)) for entry in entries)
+    return tuple((entry[0], entry[4]) for entry in entries)
 
 
 def _is_literal(host: str) -> bool:
@@ -91,7 +93,7 @@ def _is_literal(host: str) -> bool:
 
 
 def _connect_one(
-    family: socket.AddressFamily, address: tuple[str, int], seconds: float
+    family: socket.AddressFamily, address: tuple[Any, ...], seconds: float
 ) -> socket.socket:
     connection = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -113,7 +115,7 @@ def _connect_failed(shown: str, errors: Sequence[OSError]) -> Transient:
     told = "; ".join(sorted({error.strerror or "timed out" for error in errors})) or "no address"
     if any(number in _OWN_SHORTAGE for number in numbers):
         cause = Cause.AGENT
-    elif errno.ECONNRESET in numbers:
+    elif errno.ECONNRESET in numbers or errno.EPIPE in numbers:  # accepted, then reset
         cause = Cause.SSHD_REJECTS
     elif errno.ECONNREFUSED in numbers:
         cause = Cause.SSHD_DOWN

@@ -29,6 +29,8 @@ _CHUNK = 32_768
 _CLOSE_SECONDS = 1.0
 _PROHIBITED = 1
 _CONNECT_FAILED = 2
+_NO_REASON = "Unable to open channel."
+_ASKED_AGAIN = 10
 _BOUNDED_COMMAND = (
     "seconds=$1; shift; if command -v timeout >/dev/null 2>&1; "
     'then exec timeout -k 5 "$seconds" "$@"; fi; exec "$@"'
@@ -210,7 +212,7 @@ class SshLink:
     ) -> Completed:
         """See the port."""
         asked = self._clock.run()
-        channel = self._exec(remote_command(argv, deadline.remaining()), deadline)
+        channel = self._exec(remote_command(argv, deadline.remaining()), argv[0], deadline)
         name = f"{self._name}-exec"
         outputs = (
             _Transcript(channel.recv, limit, name),
@@ -238,7 +240,7 @@ class SshLink:
 
     def stdio(self, argv: Sequence[str], deadline: Deadline) -> ChannelStream:
         """See the port."""
-        return ChannelStream(self._exec(shlex.join(argv), deadline), self._clock)
+        return ChannelStream(self._exec(shlex.join(argv), argv[0], deadline), self._clock)
 
     def facts(self) -> LinkFacts:
         """See the port."""
@@ -264,12 +266,12 @@ class SshLink:
         return within(
             deadline,
             f"{self._name}-open",
-            job,
+            lambda: _told(job, self._transport),
             late=lambda channel: close_channel(channel, self._clock),
             errors=GONE,
         )
 
-    def _exec(self, command: str, deadline: Deadline) -> paramiko.Channel:
+    def _exec(self, command: str, shown: str, deadline: Deadline) -> paramiko.Channel:
         asked = self._clock.run()
 
         def start() -> paramiko.Channel:
@@ -284,7 +286,7 @@ class SshLink:
                 Cause.REMOTE_WEDGED, f"sshd opened no session: {error.text}", phase="exec"
             ) from error
         except TimeoutError as error:
-            raise self._wedged(command, asked) from error
+            raise self._wedged(shown, asked) from error
         except GONE as error:
             raise _lost(error, "exec") from error
 
@@ -335,6 +337,23 @@ def _open_refused(to: Address, error: paramiko.ChannelException) -> Permanent | 
     return Transient(
         cause, f"nothing accepts at {to} on the server: {error.text}", phase="open", reached=True
     )
+
+
+def _told(job: Callable[[], paramiko.Channel], transport: paramiko.Transport) -> paramiko.Channel:
+    """``job``'s channel, asked for again if it was refused without a reason.
+
+    paramiko keeps the newest refusal's reason only: of several at once some learn nothing, and would
+    take a closed port for a dead link.
+    """
+    for _ in range(_ASKED_AGAIN):
+        try:
+            return job()
+        except paramiko.ChannelException:
+            raise
+        except paramiko.SSHException as error:
+            if str(error) != _NO_REASON or not transport.is_active():
+                raise
+    return job()
 
 
 def _lost(error: Exception, phase: str) -> Transient:

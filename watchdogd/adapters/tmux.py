@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from watchdogd.core.model import SessionSight
+from watchdogd.core.sight import SessionSight
 from watchdogd.core.words import Cause
 from watchdogd.errors import Transient
 from watchdogd.ports import Clock, Completed, Deadline, EngineRefused, Link

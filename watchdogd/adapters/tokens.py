@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import shlex
 import stat
 from contextlib import suppress
 
@@ -73,7 +74,7 @@ class TokenFile:
             raise Permanent(
                 Cause.RUNTIME_AUTH,
                 f"token_file {path} does not exist",
-                mend=f"umask 077; printf %s YOUR_TOKEN > {path}",
+                mend=f"umask 077; printf %s YOUR_TOKEN > {shlex.quote(path)}",
             )
         return token
 
@@ -105,9 +106,11 @@ def _check_mode(path: str, found: os.stat_result) -> None:
         raise _unusable(f"{path} is not a regular file")
     if found.st_mode & 0o077:
         mode = stat.S_IMODE(found.st_mode)
-        raise _unusable(f"{path} has mode {mode:04o}, others can read it", f"chmod 600 {path}")
+        raise _unusable(
+            f"{path} has mode {mode:04o}, others can read it", f"chmod 600 {shlex.quote(path)}"
+        )
     if found.st_uid != os.geteuid():
-        raise _unusable(f"{path} belongs to another user", f"chown $(id -u) {path}")
+        raise _unusable(f"{path} belongs to another user", f"chown $(id -u) {shlex.quote(path)}")
 
 
 def _write(path: str, token: Secret) -> None:

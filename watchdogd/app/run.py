@@ -54,20 +54,20 @@ def run_agent(settings: Settings, *, once: bool = False, dry_run: bool = False) 
     news: News = queue.SimpleQueue()
     kinds = {name: target.runtime.kind for name, target in settings.targets.items()}
     first = FirstRound(kinds, lambda: news.put(End.DONE))
-    try:
-        agent = Agent(
-            settings,
-            dry_run=dry_run,
-            harmless_only=once,
-            sinks=(first,) if once else (),
-            ended=lambda: news.put(End.LOOP),
-        )
-    except (AlreadyRunning, Transient) as error:
-        return _refused(str(error))
-    except OSError as error:
-        return _refused(f"the state folder cannot be used: {error}")
-    configure(settings.agent.log_format, settings.agent.log_level, agent.secrets)
-    with _signals(news):
+    with _signals(news):  # from the first moment: a signal while it is being made ends it as well
+        try:
+            agent = Agent(
+                settings,
+                dry_run=dry_run,
+                harmless_only=once,
+                sinks=(first,) if once else (),
+                ended=lambda: news.put(End.LOOP),
+            )
+        except (AlreadyRunning, Transient) as error:
+            return _refused(str(error))
+        except OSError as error:
+            return _refused(f"the state folder cannot be used: {error}")
+        configure(settings.agent.log_format, settings.agent.log_level, agent.secrets)
         agent.start()
         end = _await_end(news, ONCE_SECONDS if once else None)
         hanging = agent.stop()

@@ -32,7 +32,12 @@ from watchdogd.core.commands import (
     Wake,
 )
 from watchdogd.core.events import DialFailed, Event, RemedyFinished
-from watchdogd.core.model import Charge, Env, Intent, Observation
+from watchdogd.core.model import (
+    Charge,
+    Env,
+    Intent,
+    Observation,
+)
 from watchdogd.core.words import Cause, ProbeName, Refusal, Remedy, Result
 from watchdogd.errors import Permanent, Transient
 from watchdogd.ports import Deadline, Journal, LinkStatus, Outcome, Reach, RemedyFunction

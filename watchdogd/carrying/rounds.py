@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from watchdogd.core.events import Observed
-from watchdogd.core.model import Observation, Sight
+from watchdogd.core.model import Observation
+from watchdogd.core.sight import Sight
 from watchdogd.core.words import Cause, Layer, Outcome, ProbeName, Vantage
 from watchdogd.errors import WatchdogdError
 from watchdogd.ports import Deadline, ProbeFunction, Reach, Reading

@@ -80,6 +80,13 @@ def group(ctx: click.Context) -> int | None:
     return output.without_verb(ctx)
 
 
+def _drop_output() -> None:
+    """Whoever read us is gone, or the disk is full: what is still buffered has nowhere to go."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
+
+
 def run(args: Sequence[str]) -> int:
     """Run one command line; returns its exit code. Messages are on stderr, results on stdout."""
     try:
@@ -96,7 +103,10 @@ def run(args: Sequence[str]) -> int:
     except WatchdogdError as error:
         return output.failure(error)
     except BrokenPipeError:
-        # Whoever read us is gone: what is still buffered has nowhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
+        return output.FAILED
+    except OSError as error:
+        _drop_output()
+        output.message(f"error: {error}")
         return output.FAILED
     return result if isinstance(result, int) else output.FINE

@@ -61,7 +61,7 @@ def _whole(target: Mapping[str, Any], now: float) -> None:
     _link(target.get("link") or {}, target.get("forward") or {}, now)
     if incident := target.get("incident"):
         tried = ", ".join(incident["remedies"]) or "nothing yet"
-        output.say(f"  incident {incident['id']}: {incident['cause']}; tried: {tried}")
+        output.wrapped(f"incident {incident['id']}: {incident['cause']}; tried: {tried}", 2)
     if remedy := target.get("remedy"):
         output.say(f"  running: {remedy['remedy']}, {output.ago(remedy['age'])} so far")
     for refusal in target.get("refusals", []):
@@ -75,12 +75,15 @@ def _link(link: Mapping[str, Any], forward: Mapping[str, Any], now: float) -> No
     following = ""
     if link.get("next_dial_in") is not None:
         following = f", next dial in {output.ago(link['next_dial_in'])}"
+    elif link.get("stopped_by") and not link.get("up") and not link.get("dialing"):
+        following = f", no dial until {link['stopped_by']} is mended"
     output.say(f"  ssh link {word}{since}{following}")
     if forward:
         held = f", held by {forward['holder']}" if forward.get("holder") else ""
-        output.say(
-            f"  forward {forward['local']} -> {forward['remote']}{held}, "
-            f"{forward['open_connections']} open"
+        output.wrapped(
+            f"forward {forward['local']} -> {forward['remote']}{held}, "
+            f"{forward['open_connections']} open",
+            2,
         )
 
 

@@ -181,7 +181,8 @@ def _link(state: TargetState, run: float, wall: float) -> dict[str, object]:
     dialing = state.dialing
     up = dialing.up is not None
     begun = dialing.up_since if up else dialing.lost_at
-    waits = not up and dialing.dialing is None and dialing.next_at > run
+    # No next dial at all (infinity, which JSON does not know) is told by ``stopped_by`` alone.
+    waits = not up and dialing.dialing is None and run < dialing.next_at < float("inf")
     return {
         "up": up,
         "silent": dialing.silent,

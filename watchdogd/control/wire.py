@@ -182,16 +182,22 @@ def ask(path: Path | str, request: Mapping[str, object], timeout: float) -> dict
         try:
             client.connect(os.fspath(path))
         except (PermissionError, TimeoutError, BlockingIOError) as error:
-            raise NoAnswer(f"the agent on {path} cannot be asked: {error.strerror}") from error
+            why = error.strerror or f"it took no question within {timeout:g} s"
+            raise NoAnswer(f"the agent on {path} cannot be asked: {why}") from error
         except OSError as error:
             raise NoAgent(f"no agent listens on {path}") from error
         try:
             _send(client, json.dumps(request).encode() + b"\n", deadline)
-            answer = json.loads(_line(client, _LARGEST_ANSWER, deadline))
-        except OSError as error:
+            said = _line(client, _LARGEST_ANSWER, deadline)
+            if not said:
+                raise NoAnswer("the agent is busy with other questions; ask again")
+            answer = json.loads(said)
+        except TimeoutError as error:
             raise NoAnswer(f"the agent did not answer within {timeout:g} s") from error
         except (ValueError, RecursionError) as error:
             raise NoAnswer("the agent's answer makes no sense") from error
+        except OSError as error:
+            raise NoAnswer(f"the agent ended the connection ({error.strerror})") from error
     if not isinstance(answer, dict):
         raise NoAnswer("the agent's answer makes no sense")
     return answer

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from watchdogd.core.model import Charge, Env, Policy, TargetState
+from watchdogd.core.model import (
+    Charge,
+    Env,
+    Policy,
+    TargetState,
+)
 from watchdogd.core.words import HARM, Harm, Remedy
 
 HOUR = 3600.0

@@ -10,9 +10,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from watchdogd.core import dialing
-from watchdogd.core.budget import remaining
-from watchdogd.core.model import Env, Policy, Streak, TargetState
-from watchdogd.core.veto import hazard, server_seen, sign_of_life
+from watchdogd.core.budget import ages, remaining
+from watchdogd.core.model import (
+    Env,
+    Policy,
+    Streak,
+    TargetState,
+)
+from watchdogd.core.veto import (
+    hazard,
+    host_seen,
+    not_running,
+    seen_failing,
+    server_seen,
+    sign_of_life,
+)
 from watchdogd.core.words import (
     HARM,
     Cause,
@@ -108,6 +120,13 @@ def confirmed(streak: Streak, policy: Policy) -> bool:
     return streak.fails >= SHORT_FAILS and streak.observed_seconds >= policy.short_seconds
 
 
+def failing_anyhow(streak: Streak, policy: Policy) -> bool:
+    """Has it failed for twice as long, though no single cause lasted? Enough to say that it is down;
+    what a remedy needs is counted by cause."""
+    long = streak.failing_seconds >= 2 * policy.short_seconds
+    return streak.failing >= 2 * SHORT_FAILS and long
+
+
 def ladder(state: TargetState, policy: Policy) -> tuple[Remedy, ...]:
     """The rungs for the present verdict, mildest first."""
     verdict = state.verdict
@@ -117,8 +136,9 @@ def ladder(state: TargetState, policy: Policy) -> tuple[Remedy, ...]:
     if verdict.usable:
         # It works: nothing that could interrupt it is worth the risk.
         return tuple(one for one in rungs if one is Remedy.OPEN_SESSION)
-    if verdict.layer is Layer.RUNTIME and verdict.served is None:
-        # No sight of the server: the link is all that may be touched.
+    unseen = verdict.layer is Layer.RUNTIME and verdict.served is None
+    if unseen and verdict.cause is not Cause.RUNTIME_AUTH:
+        # No sight of the server: the link is all that may be touched. An answer is sight enough.
         return REDIAL
     if verdict.cause is Cause.FORWARD_STALLED and _last_remedy(state) is Remedy.REOPEN_FORWARD:
         return REDIAL
@@ -144,7 +164,7 @@ Refused = tuple[Refusal, str] | None
 
 
 def _network_down(state: TargetState) -> bool:
-    return (Layer.NETWORK, Outcome.FAIL) in state.verdict.layers
+    return state.verdict.cause in NO_NETWORK  # a name that does not resolve is no such thing
 
 
 def _paused_until(remedy: Remedy, state: TargetState) -> float:
@@ -195,8 +215,10 @@ def _redial(state: TargetState, env: Env) -> Refused:
 
 
 def _sight(state: TargetState, policy: Policy, env: Env) -> Refused:
-    if not server_seen(state, policy, env.run):
+    if not server_seen(state, policy, env.run) or not host_seen(state, env.run):
         return Refusal.NO_SIGHT, "the server's side was not read in the last 30 s"
+    if not not_running(state, policy.kind):
+        return Refusal.NO_SIGHT, "the last reading does not show it ended"
     return None
 
 
@@ -209,11 +231,12 @@ def _person(state: TargetState) -> Refused:
     container = state.sight.container
     if container is None:
         return None
-    if container.stopped_by_person:
+    if container.stopped_by_person or state.ended_by_person is not None:
         ended = "stopped" if container.id else "removed"
         return Refusal.OPERATOR, f"somebody {ended} it: start it yourself when it should run again"
     unknown = container.id is not None and container.stopped_by_person is None
-    if unknown and not _rebooted_since_armed(state):
+    engine_ended_it = state.engine_lost == (container.id, container.started)
+    if unknown and not engine_ended_it and not _rebooted_since_armed(state):
         return Refusal.NO_SIGHT, "the engine no longer tells who stopped it"
     return None
 
@@ -228,7 +251,7 @@ def _rebooted_since_armed(state: TargetState) -> bool:
 
 def _restoring(remedy: Remedy, state: TargetState, policy: Policy, env: Env) -> Refused:
     return (
-        _second_oom(state, env)
+        _second_oom(state)
         or _observing(state, policy)
         or _sight(state, policy, env)
         or _grace(state, env, state.grace_until)
@@ -248,9 +271,11 @@ def _second_read(state: TargetState, policy: Policy) -> Refused:
     return Refusal.GRACE, "one reading that it does not run is not enough"
 
 
-def _second_oom(state: TargetState, env: Env) -> Refused:
-    recent = [at for _, at in state.ooms if env.boot - at < OOM_WINDOW_SECONDS]
-    if state.verdict.cause is Cause.CONTAINER_OOM and len(recent) > 1:
+def _second_oom(state: TargetState) -> Refused:
+    """Time alone lifts it not: only somebody who starts it."""
+    last = [at for _, at in state.ooms[-2:]]
+    twice = len(last) > 1 and last[1] - last[0] < OOM_WINDOW_SECONDS
+    if state.verdict.cause is Cause.CONTAINER_OOM and twice:
         return Refusal.HALTED, "killed for memory twice within an hour: give it more, or less to do"
     return None
 
@@ -292,6 +317,7 @@ def _destructive(remedy: Remedy, state: TargetState, policy: Policy, env: Env) -
         or _working(state, policy, env)
         or _hazard(state, destructive=True)
         or _cooldown(remedy, state, env)
+        or _charged_lately(remedy, state, policy, env)
         or _budget(remedy, state, policy, env)
     )
 
@@ -309,7 +335,7 @@ def _confirmed_on_server(state: TargetState, policy: Policy, env: Env) -> Refuse
     """A silent tunnel alone never gets past this: the server itself must show the fault."""
     if state.verdict.served is not False:
         return Refusal.NO_SIGHT, "the fault is not confirmed from the server's side"
-    if not server_seen(state, policy, env.run):
+    if not server_seen(state, policy, env.run) or not seen_failing(state, env.run):
         return Refusal.NO_SIGHT, "the server's side was not read in the last 30 s"
     below = dict(state.verdict.layers)
     for layer in (Layer.NETWORK, Layer.SSH, Layer.HOST, Layer.CONTAINER):
@@ -321,7 +347,13 @@ def _confirmed_on_server(state: TargetState, policy: Policy, env: Env) -> Refuse
 def _unarmed(state: TargetState) -> Refused:
     known = state.armed
     if known is None or known.differs(state.generation):
+        if state.incident is not None and any(
+            HARM[one] is Harm.DESTRUCTIVE for one in state.incident.failed
+        ):
+            return Refusal.HALTED, "it was restarted and has not been healthy since"
         return Refusal.UNARMED, "this agent never saw this runtime healthy"
+    if known.container is None:
+        return Refusal.UNARMED, "when it was healthy, this agent could not see which one it is"
     return None
 
 
@@ -336,6 +368,12 @@ def _long(state: TargetState, policy: Policy) -> Refused:
         f"seen failing {streak.fails} of {fails} times "
         f"and {streak.observed_seconds:.0f} of {seconds:.0f} s"
     )
+
+
+def _charged_lately(remedy: Remedy, state: TargetState, policy: Policy, env: Env) -> Refused:
+    """The cool-down by the charges, which survive a restart of the agent."""
+    wait = policy.cooldown - min(ages(remedy, state, env), default=policy.cooldown)
+    return (Refusal.COOLDOWN, f"restarted lately, again in {wait:.0f} s") if wait > 0 else None
 
 
 def _working(state: TargetState, policy: Policy, env: Env) -> Refused:

@@ -28,6 +28,8 @@ UNAUTHENTICATED_SECONDS = 15.0
 AUTH_DIALS, AUTH_GAP_SECONDS, AUTH_REST_SECONDS = 3, 30.0, 900.0
 REJECT_SECONDS, REJECT_CAP_SECONDS = 60.0, 900.0
 CROWDED_DIALS, CROWDED_SECONDS = 10, 60.0
+UNANSWERED_SECONDS = 120.0
+"""Each dial is answered within half a minute; one that is not, by then, never will be."""
 
 
 def link_up(dialing: Dialing, event: LinkUp, env: Env) -> Dialing:
@@ -38,6 +40,7 @@ def link_up(dialing: Dialing, event: LinkUp, env: Env) -> Dialing:
         silent=False,
         up_since=env.run,
         dialing=None,
+        rejects=0,
         last_number=max(dialing.last_number, event.number),
         next_at=env.run,
         lost_at=None,
@@ -101,11 +104,12 @@ def dial_failed(dialing: Dialing, event: DialFailed, env: Env) -> Dialing:
         dialing=None,
         last_number=max(dialing.last_number, event.number),
         charged=charged,
+        rejects=dialing.rejects + (event.cause is Cause.SSHD_REJECTS),
         failure=event.cause,
         failure_detail=event.detail,
         failure_mend=event.mend,
         stopped_by=event.cause if event.permanent else None,
-        lost_cause=dialing.lost_cause if dialing.lost_at is not None else event.cause,
+        lost_cause=event.cause,
     )
     if event.cause is Cause.OFFLINE:
         return replace(ended, next_at=env.run + OFFLINE_LOOK_SECONDS)
@@ -122,10 +126,9 @@ def _pause(dialing: Dialing, event: DialFailed, env: Env) -> float:
         few = dialing.attempt + 1 < AUTH_DIALS
         return AUTH_GAP_SECONDS if few else AUTH_REST_SECONDS
     if event.cause is Cause.SSHD_REJECTS:
-        again = len(dialing.charged) - 1
-        if again <= 0:
+        if dialing.rejects <= 1:
             return UNAUTHENTICATED_SECONDS
-        return doubling(again - 1, base=REJECT_SECONDS, cap=REJECT_CAP_SECONDS)
+        return doubling(dialing.rejects - 2, base=REJECT_SECONDS, cap=REJECT_CAP_SECONDS)
     wait = delay(dialing.attempt, base=BASE_SECONDS, cap=CAP_SECONDS, chance=env.chance)
     if event.reached:
         crowded = len(dialing.charged) > CROWDED_DIALS
@@ -144,7 +147,21 @@ def reset(dialing: Dialing, env: Env) -> Dialing:
     """After a wake or a network change old failures say nothing; a permanent stop stays."""
     if dialing.stopped_by is not None:
         return dialing
-    return replace(dialing, attempt=0, next_at=env.run)
+    return replace(dialing, attempt=0, rejects=0, next_at=env.run)
+
+
+def unanswered(dialing: Dialing, env: Env) -> Dialing:
+    """A dial whose end was never told counts as failed: it must not stand in the way of the next."""
+    if dialing.dialing is None or env.run - dialing.dialing_since < UNANSWERED_SECONDS:
+        return dialing
+    lost = DialFailed(
+        number=dialing.dialing,
+        cause=Cause.HOST_UNREACHABLE,
+        permanent=False,
+        reached=False,
+        detail="the dial never ended",
+    )
+    return dial_failed(dialing, lost, env)
 
 
 def wanted(dialing: Dialing) -> bool:

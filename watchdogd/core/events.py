@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from watchdogd.core.model import Charge, Observation, Sight
+from watchdogd.core.model import Charge, Observation
+from watchdogd.core.sight import Sight
 from watchdogd.core.words import Cause, Refusal, Result
 
 

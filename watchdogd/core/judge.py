@@ -25,6 +25,7 @@ def judge(seen: Sequence[Observation], kind: Kind) -> Verdict:
     on_server = _of(seen, ProbeName.RUNTIME_SERVER)
     root, layer, cause = _root(seen, kind, through, on_server)
     usable = _usable(through, layer)
+    blind = _blind(seen, layer)
     outcome = Outcome.FAIL if cause else Outcome.OK if usable else Outcome.UNKNOWN
     return Verdict(
         outcome=outcome,
@@ -33,9 +34,21 @@ def judge(seen: Sequence[Observation], kind: Kind) -> Verdict:
         usable=usable,
         served=_answer(on_server),
         layers=_propagated(seen, kind, layer, usable=bool(usable)),
-        detail=root.detail if root else "",
-        mend=root.mend if root else "",
+        detail=_sentences(root, blind),
+        mend=(root.mend if root else "") or (blind.mend if blind else ""),
     )
+
+
+def _blind(seen: Sequence[Observation], root: Layer | None) -> Observation | None:
+    """What could not be looked at below the root, if a person can mend that: it may be the reason."""
+    if root is None:
+        return None
+    below = (one for one in seen if one.layer < root and one.outcome is Outcome.UNKNOWN)
+    return next((one for one in below if one.mend), None)
+
+
+def _sentences(*told: Observation | None) -> str:
+    return "; ".join(one.detail for one in told if one is not None and one.detail)
 
 
 def _root(
@@ -50,8 +63,8 @@ def _root(
     if passes:
         # A request went all the way: what fails on the way is a mistake of the probe.
         layers = (Layer.HOST, Layer.CONTAINER)
-    elif passes is False and served:
-        # The runtime works on the server: whatever else is odd there does not explain the silence.
+    elif served:
+        # The runtime works on the server: nothing that is odd there is a reason to repair it.
         layers = WAY
     for layer in layers:
         lower = _first(seen, layer, without_view=kind is Kind.CONTAINER)
@@ -70,6 +83,9 @@ def _runtime_root(
     through: Observation, on_server: Observation | None, *, served: bool | None
 ) -> tuple[Observation, Layer, Cause | None]:
     """T failed and nothing below explains it: R decides whose fault it is."""
+    if through.cause is Cause.RUNTIME_AUTH:
+        # It answers, so it lives, whatever was seen from the server.
+        return through, Layer.RUNTIME, through.cause
     if served is False and on_server is not None:
         return on_server, Layer.RUNTIME, on_server.cause
     if through.cause in (Cause.FORWARD_DENIED, Cause.WRONG_SERVER):

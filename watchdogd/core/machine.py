@@ -40,12 +40,19 @@ from watchdogd.core.events import (
     Started,
     Woke,
 )
-from watchdogd.core.model import Account, Env, Policy, TargetState
+from watchdogd.core.model import (
+    Account,
+    Env,
+    Policy,
+    TargetState,
+)
 from watchdogd.core.turn import Turn
-from watchdogd.core.words import Cause, Phase, State
+from watchdogd.core.words import Cause, Layer, Outcome, Phase, State
 
 DRAIN_SECONDS = 60.0
 """A replaced link is closed once nobody uses it, at the latest after so long."""
+ROUND_LOST_SECONDS = 120.0
+"""A round that was not answered so long, beyond one probe's time, never will be: the next begins."""
 REPUBLISH_SECONDS = 60.0
 """A refusal that lasts is told again so often (the alert on it looks at increases)."""
 ACTING = (Phase.ACTING, Phase.VERIFYING)
@@ -160,24 +167,28 @@ def _bind(turn: Turn) -> None:
 
 def _dial(turn: Turn) -> None:
     """Dial when one is due, unless a confirmed cause makes that dial a remedy of its own."""
+    turn.change(dialing=dialing.unanswered(turn.state.dialing, turn.env))
     state = turn.state
     if not dialing.due(state.dialing, turn.env) or remedying.redial_is_remedy(state, turn.policy):
         return
-    if rounds.no_network(state):
-        return
+    if rounds.no_network(state) and (Layer.NETWORK, Outcome.FAIL) in state.verdict.layers:
+        return  # where only the last dial said so, the next one is what tells
     number = state.dialing.last_number + 1
-    turn.change(dialing=replace(state.dialing, dialing=number, last_number=number))
+    since = turn.env.run
+    known = replace(state.dialing, dialing=number, last_number=number, dialing_since=since)
+    turn.change(dialing=known)
     turn.emit(Dial(number=number))
 
 
 def _probe(turn: Turn) -> None:
-    state = turn.state
-    if state.round_open or state.next_round_at > turn.env.run:
+    state, now = turn.state, turn.env.run
+    lost = now - state.round_since > ROUND_LOST_SECONDS + turn.policy.timeout
+    if (state.round_open and not lost) or state.next_round_at > now:
         return
     number = state.round + 1
     calm = state.phase is Phase.STEADY
     deep = not calm or state.round % turn.policy.deep_every == 0
-    turn.change(round=number, round_open=True, hurry=False)
+    turn.change(round=number, round_open=True, round_since=now, hurry=False)
     turn.emit(Probe(round=number, deep=deep))
 
 
@@ -208,8 +219,10 @@ def _derived(state: TargetState) -> State:
             return State.OFFLINE if rounds.no_network(state) else State.UNKNOWN
         case Phase.STEADY | Phase.SETTLING:
             return State.UP
+        case Phase.SUSPECT if state.shown in (State.HEALING, State.DOWN):
+            return State.DEGRADED if works else State.DOWN
         case Phase.SUSPECT:
-            return state.shown if state.shown is not State.HEALING else State.DOWN
+            return state.shown
         case Phase.CONFIRMED | Phase.HELD:
             return State.DEGRADED if works else State.DOWN
         case Phase.ACTING | Phase.VERIFYING:
@@ -225,7 +238,7 @@ def _answer(turn: Turn) -> None:
     answer = (known.failure or known.lost_cause, known.next_at)
     if answer != turn.state.answer:
         turn.change(answer=answer)
-        wait = min(3600.0, max(0.0, known.next_at - turn.env.run))
+        wait = max(0.0, known.next_at - turn.env.run)
         turn.emit(SetAnswer(cause=answer[0], retry_after=wait))
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from watchdogd.core.sight import Generation, HostSight, Sight
 from watchdogd.core.words import (
     Cause,
-    ContainerStatus,
     Kind,
     Layer,
     Mode,
@@ -23,35 +23,6 @@ from watchdogd.core.words import (
     State,
     Vantage,
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Generation:
-    """The identity that evidence belongs to. ``None`` = that part is not known."""
-
-    boot_id: str | None = None
-    """The server's ``/proc/sys/kernel/random/boot_id``."""
-    container: str | None = None
-    """Full container id, or the tmux pane's process id and start for ``kind = "session"``."""
-    started: str | None = None
-    """The container's ``StartedAt``, verbatim."""
-
-    def differs(self, other: Generation) -> bool:
-        """True if a part that both know is not the same."""
-        pairs = (
-            (self.boot_id, other.boot_id),
-            (self.container, other.container),
-            (self.started, other.started),
-        )
-        return any(a is not None and b is not None and a != b for a, b in pairs)
-
-    def merged(self, newer: Generation) -> Generation:
-        """What is known after ``newer`` was read: its parts win, a part it lacks is kept."""
-        return Generation(
-            boot_id=newer.boot_id or self.boot_id,
-            container=newer.container or self.container,
-            started=newer.started or self.started,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,94 +43,6 @@ class Observation:
     """One line for people. Never branched upon, never with a secret in it."""
     mend: str = ""
     """The command that mends it, where one is known."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessCpu:
-    """CPU used so far by one process of the runtime that is *not* the runtime server itself."""
-
-    pid: int
-    started: int
-    """Start time in clock ticks since the server's boot: with ``pid`` the identity of the process."""
-    cpu_seconds: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostSight:
-    """What one script read on the server. ``None`` = that field could not be read."""
-
-    read_at: float
-    """``run`` clock."""
-    boot_id: str | None = None
-    uptime_seconds: float | None = None
-    load_per_core: float | None = None
-    disk_free_bytes: int | None = None
-    inodes_free_ratio: float | None = None
-    processes: tuple[ProcessCpu, ...] | None = None
-    """Processes of the container (or of the session's pane) other than the runtime server."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerSight:
-    """What the container engine said about the one container that is meant."""
-
-    read_at: float
-    id: str | None = None
-    """``None`` = no container exists in any state."""
-    name: str = ""
-    status: ContainerStatus | None = None
-    started: str = ""
-    """``State.StartedAt``, verbatim: with ``id`` the generation."""
-    exit_code: int | None = None
-    restart_count: int = 0
-    restart_policy: str = "no"
-    """``no``, ``always``, ``unless-stopped`` or ``on-failure``."""
-    own_policy_at_work: bool = False
-    """The engine's own restart policy will start it, or is doing so: leave it to that."""
-    adopted: bool = False
-    """Not made by watchdogd (no label)."""
-    stopped_by_person: bool | None = None
-    """From the engine's events: True = stop, kill by signal 2, 9 or 15, or rm without OOM;
-    False = its death was seen and nobody asked for it; None = the events do not tell."""
-    oom: bool = False
-    """It is not running because its process 1 was killed for memory."""
-    image_present: bool | None = None
-    volumes_present: bool | None = None
-    """False: a data volume of an earlier container of this target is gone."""
-    publish_as_configured: bool | None = None
-    error: str = ""
-    """``State.Error``, capped: why the last start failed."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionSight:
-    """What tmux said about the configured session."""
-
-    read_at: float
-    exists: bool | None = None
-    generation: str | None = None
-    """``pid:start`` of the pane's process."""
-    command_running: bool | None = None
-    """``kind = "session"``: is something running in it (a dead pane kept on purpose is not)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sight:
-    """The server-side facts of one round. A part that was not read is ``None``."""
-
-    host: HostSight | None = None
-    container: ContainerSight | None = None
-    session: SessionSight | None = None
-
-    def generation(self, kind: Kind) -> Generation:
-        """The identity that this round's evidence belongs to, known parts only."""
-        boot_id = self.host.boot_id if self.host else None
-        if kind is Kind.SESSION and self.session is not None:
-            return Generation(boot_id=boot_id, container=self.session.generation)
-        if kind is Kind.CONTAINER and self.container is not None:
-            started = self.container.started or None
-            return Generation(boot_id=boot_id, container=self.container.id, started=started)
-        return Generation(boot_id=boot_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,6 +183,10 @@ class Streak:
     first_boot: float = 0.0
     first_run: float = 0.0
     last_run: float = 0.0
+    failing: int = 0
+    """Failing rounds in a row whatever their cause: causes that take turns are an outage, too."""
+    failing_seconds: float = 0.0
+    """Awake-observed, as above."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -312,14 +199,19 @@ class Dialing:
     up_since: float = 0.0
     dialing: int | None = None
     """Number of the dial in flight."""
+    dialing_since: float = 0.0
+    """``run`` clock, when it was asked for."""
     last_number: int = 0
     attempt: int = 0
     """Failures since the last good link: the exponent of the back-off."""
+    rejects: int = 0
+    """How often sshd closed the door since the last good link, wake or change of network."""
     next_at: float = 0.0
     """``run`` clock; before it no dial."""
     lost_at: float | None = None
     """``run`` clock, when the forward lost its link (None while one is up)."""
     lost_cause: Cause | None = None
+    """Why there is no link: ``link_lost`` at first, then the cause of the last dial that failed."""
     ever_up: bool = False
     stopped_by: Cause | None = None
     """A permanent cause: no dial until ``FilesChanged`` (host key), or only a rare one (auth)."""
@@ -343,7 +235,7 @@ class Account:
     """``boot`` clock."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class TargetState:
     """All that is remembered about one target. ``step`` alone makes new ones."""
 
@@ -355,12 +247,14 @@ class TargetState:
     verdict: Verdict = field(default_factory=Verdict)
     """Of the last round that was not void."""
     observations: tuple[Observation, ...] = ()
-    """The newest of each (probe, vantage): what ``status`` shows."""
+    """What each probe said last: what ``status`` shows."""
     streak: Streak = field(default_factory=Streak)
     oks: int = 0
     round: int = 0
     """Number of the newest round asked for."""
     round_open: bool = False
+    round_since: float = 0.0
+    """``run`` clock, when the newest round was asked for."""
     next_round_at: float = 0.0
     """``run`` clock, when the next round is due."""
     hurry: bool = False
@@ -394,6 +288,11 @@ class TargetState:
     """``run`` times of harmless remedies, for their budgets."""
     not_before: tuple[tuple[Remedy, float], ...] = ()
     """``run`` clock before which a remedy is not tried again."""
+    ended_by_person: tuple[str, str] | None = None
+    """Id and ``StartedAt`` of the run that a person ended (both empty: removed). The engine forgets
+    that with its events; it holds until another run is seen."""
+    engine_lost: tuple[str, str] | None = None
+    """Id and ``StartedAt`` of the run that was last seen at work before the engine itself was down."""
     failed_starts: int = 0
     """Starts in a row that did not lead to health: three need a person."""
     ooms: tuple[tuple[str, float], ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from watchdogd.core.backoff import doubling
-from watchdogd.core.budget import kept
+from watchdogd.core.budget import HOUR, kept
 from watchdogd.core.choose import STARTS, choose, ladder
 from watchdogd.core.commands import (
     Apply,
@@ -15,9 +15,14 @@ from watchdogd.core.commands import (
     RemedyVerified,
 )
 from watchdogd.core.events import RemedyFinished
-from watchdogd.core.model import Charge, Intent, Policy, TargetState
+from watchdogd.core.model import (
+    Charge,
+    Intent,
+    Policy,
+    TargetState,
+)
 from watchdogd.core.turn import Turn
-from watchdogd.core.words import HARM, Harm, Phase, Refusal, Remedy, Result
+from watchdogd.core.words import HARM, Harm, Layer, Phase, Refusal, Remedy, Result
 
 ACT_SECONDS: dict[Remedy, float] = {
     Remedy.RECONNECT: 35.0,
@@ -31,6 +36,10 @@ ACT_SECONDS: dict[Remedy, float] = {
     Remedy.RESTART_SESSION: 60.0,
 }
 """How long a remedy may take before its result counts as unknown; its own proof is in it."""
+LATELY = 600.0
+"""Seconds: so long a harmless remedy makes the pause before the next of its kind longer."""
+HOLD_SECONDS = 60.0
+"""After a last look that held the remedy back: it is not knocked at again before so long."""
 LATE_SECONDS = 5.0
 """The shell answers at its deadline; the core gives up on the answer a little later."""
 HOLDS = frozenset({Refusal.VETO, Refusal.PAUSED, Refusal.BUDGET, Refusal.OPERATOR, Refusal.OBSERVE})
@@ -107,7 +116,7 @@ def _apply(turn: Turn, remedy: Remedy) -> None:
         done=False,
         verify_until=env.run + ACT_SECONDS[remedy] + LATE_SECONDS,
         charges=(*kept(state.charges, env), charge) if charged else state.charges,
-        harmless=state.harmless if charged else (*state.harmless[-63:], (remedy, env.run)),
+        harmless=state.harmless if charged else (*_last_hour(state, env.run), (remedy, env.run)),
         incident=replace(
             incident,
             attempts=incident.attempts + 1,
@@ -141,6 +150,7 @@ def finished(turn: Turn, event: RemedyFinished) -> None:
     if event.result is Result.NOTHING:
         _nothing_done(turn, intent, event)
     elif event.result is Result.FAILED:
+        turn.forget_streak()
         _failed(turn, intent)
     else:
         turn.forget_streak()
@@ -168,7 +178,7 @@ def _nothing_done(turn: Turn, intent: Intent, event: RemedyFinished) -> None:
         restarts_unverified=restarts - 1 if HARM[intent.remedy] is Harm.DESTRUCTIVE else restarts,
     )
     if event.reason in HOLDS:
-        _pause(turn, intent.remedy)
+        _pause(turn, intent.remedy, least=HOLD_SECONDS)
         turn.enter(Phase.HELD)
         turn.tell(RemedyRefused(remedy=intent.remedy, reason=event.reason, detail=event.detail))
         return
@@ -187,14 +197,22 @@ def _failed(turn: Turn, intent: Intent) -> None:
     turn.enter(Phase.HELD)
 
 
-def _pause(turn: Turn, remedy: Remedy) -> None:
-    """Not again before: doubling with the failures in this incident."""
-    state, policy = turn.state, turn.policy
+def _last_hour(state: TargetState, now: float) -> tuple[tuple[Remedy, float], ...]:
+    """The harmless remedies that still count in some budget or pause."""
+    return tuple(one for one in state.harmless if now - one[1] < HOUR)[-255:]
+
+
+def _pause(turn: Turn, remedy: Remedy, least: float = 0.0) -> None:
+    """Not again before: doubling with the failures in this incident, or, where that is not kept, with
+    the applications of the last ten minutes."""
+    state, policy, now = turn.state, turn.policy, turn.env.run
     base, cap = PAUSES.get(remedy, (policy.cooldown, policy.cooldown))
     failures = state.incident.failed.count(remedy) if state.incident else 0
+    if HARM[remedy] is Harm.HARMLESS:
+        failures = sum(one is remedy and now - at < LATELY for one, at in state.harmless)
     wait = doubling(max(0, failures - 1), base=base, cap=cap)
     others = tuple((kind, at) for kind, at in state.not_before if kind is not remedy)
-    turn.change(not_before=(*others, (remedy, turn.env.run + wait)))
+    turn.change(not_before=(*others, (remedy, now + max(wait, least))))
 
 
 def expire(turn: Turn) -> None:
@@ -207,6 +225,15 @@ def expire(turn: Turn) -> None:
         return
     if state.phase is Phase.ACTING:
         finished(turn, RemedyFinished(key=intent.key, result=Result.UNKNOWN, detail="no answer"))
+    elif state.phase is Phase.VERIFYING and intent.charged and no_way(state):
+        # What the laptop could not look at is neither proved nor failed.
+        turn.change(intent=None, done=False)
+        turn.enter(Phase.BLIND)
     elif state.phase is Phase.VERIFYING:
         turn.tell(RemedyVerified(intent=intent, healthy=False))
         _failed(turn, intent)
+
+
+def no_way(state: TargetState) -> bool:
+    """The server is out of sight: the laptop's network or the link fails."""
+    return state.verdict.layer in (Layer.NETWORK, Layer.SSH)

@@ -8,22 +8,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from watchdogd.core import dialing
-from watchdogd.core.choose import NO_NETWORK, ONCE, confirmed
+from watchdogd.core import dialing, seeing
+from watchdogd.core.choose import NO_NETWORK, ONCE, confirmed, failing_anyhow
 from watchdogd.core.commands import IncidentClosed, IncidentOpened, IncidentRerooted, RemedyVerified
 from watchdogd.core.events import Observed
 from watchdogd.core.judge import judge
 from watchdogd.core.model import (
-    HostSight,
     Incident,
-    Sight,
     Streak,
     TargetState,
     Verdict,
 )
+from watchdogd.core.sight import Sight
 from watchdogd.core.turn import Turn
-from watchdogd.core.veto import work_between
-from watchdogd.core.words import HARM, Cause, Harm, Layer, Outcome, Phase
+from watchdogd.core.words import HARM, Cause, Harm, Layer, Outcome, Phase, Vantage
 
 SECOND_LOOK_SECONDS = 1.0
 """After a first good round: two measurements make health, they need not be far apart."""
@@ -70,8 +68,16 @@ def suspected(turn: Turn, cause: Cause) -> None:
 
 
 def _first_failure(turn: Turn, cause: Cause) -> Streak:
-    env = turn.env
-    return Streak(cause=cause, fails=1, first_boot=env.boot, first_run=env.run, last_run=env.run)
+    env, before = turn.env, turn.state.streak
+    return Streak(
+        cause=cause,
+        fails=1,
+        first_boot=env.boot,
+        first_run=env.run,
+        last_run=env.run,
+        failing=before.failing,
+        failing_seconds=before.failing_seconds,
+    )
 
 
 def observed(turn: Turn, event: Observed) -> None:
@@ -80,46 +86,25 @@ def observed(turn: Turn, event: Observed) -> None:
         return
     hurry = turn.state.hurry
     turn.change(round_open=False, hurry=False)
-    _remember(turn, event)
     verdict = judge(event.observations, turn.policy.kind)
     counts = not (event.stalled or verdict.void or event.started < turn.state.ignore_before)
+    _remember(turn, event)
+    if counts:
+        seeing.take(turn, event)
     if counts and _foreign(turn, event, verdict):
         counts = False
     if counts:
         _count(turn, verdict)
-    pause = 0.0 if hurry else _pause(turn, verdict)
+    shallow = all(one.vantage is not Vantage.SERVER for one in event.observations)
+    pause = 0.0 if hurry else _pause(turn, verdict, shallow=shallow and counts)
     turn.look_again(pause)
 
 
 def _remember(turn: Turn, event: Observed) -> None:
-    """Keep the newest of each (probe, vantage) and of each server-side part."""
-    newest = {(one.probe, one.vantage, one.layer): one for one in turn.state.observations}
-    newest.update({(one.probe, one.vantage, one.layer): one for one in event.observations})
+    """Keep what was seen last of each probe: this round's word replaces the former one."""
     seen = {one.probe for one in event.observations}
-    fresh = event.observations
-    kept = tuple(one for one in newest.values() if one in fresh or one.probe not in seen)
-    old, new = turn.state.sight, event.sight
-    _look_for_work(turn, new.host)
-    sight = Sight(
-        host=new.host or old.host,
-        container=new.container or old.container,
-        session=new.session or old.session,
-    )
-    turn.change(observations=kept, sight=sight)
-
-
-def _look_for_work(turn: Turn, newer: HostSight | None) -> None:
-    """Has a process of the runtime, other than its server, used CPU since the baseline?"""
-    if newer is None or newer.processes is None:
-        return
-    baseline, before = turn.state.work_baseline, turn.state.sight.host
-    if baseline is None or baseline.boot_id != newer.boot_id:
-        turn.change(work_baseline=newer)
-        return
-    if work_between(baseline, newer):
-        turn.change(work_seen_run=newer.read_at, work_baseline=newer)
-    elif newer.read_at - baseline.read_at > turn.policy.stable_seconds and before is not None:
-        turn.change(work_baseline=before)
+    kept = tuple(one for one in turn.state.observations if one.probe not in seen)
+    turn.change(observations=(*event.observations, *kept))
 
 
 def _foreign(turn: Turn, event: Observed, verdict: Verdict) -> bool:
@@ -144,14 +129,16 @@ def _foreign(turn: Turn, event: Observed, verdict: Verdict) -> bool:
     turn.change(failed_starts=0, ignore_before=turn.env.run)
     if verdict.usable:
         return False
-    turn.enter(Phase.BLIND)
+    known_down = state.incident is not None and state.phase is not Phase.BLIND
+    turn.enter(Phase.SUSPECT if known_down else Phase.BLIND)
     turn.change(grace_until=turn.env.run + turn.policy.wake_grace)
     return True
 
 
 def _count(turn: Turn, verdict: Verdict) -> None:
     was_off = turn.state.verdict.cause in NO_NETWORK
-    if was_off and (Layer.NETWORK, Outcome.OK) in verdict.layers:
+    is_off = verdict.cause in NO_NETWORK
+    if was_off and not is_off and (Layer.NETWORK, Outcome.OK) in verdict.layers:
         _network_back(turn)
     if verdict.outcome is Outcome.UNKNOWN:
         return
@@ -252,31 +239,49 @@ def _same_incident_cause(state: TargetState, cause: Cause) -> bool:
 
 def _lengthen(turn: Turn, cause: Cause) -> None:
     streak, now = turn.state.streak, turn.env.run
-    if streak.cause is not cause:
-        turn.change(streak=_first_failure(turn, cause))
-        return
     most = 2 * (turn.policy.suspect_interval + turn.policy.timeout)
-    seconds = streak.observed_seconds + min(max(0.0, now - streak.last_run), most)
+    gap = min(max(0.0, now - streak.last_run), most) if streak.cause is not None else 0.0
+    longer = replace(
+        streak,
+        fails=streak.fails + 1,
+        observed_seconds=streak.observed_seconds + gap,
+        last_run=now,
+    )
     turn.change(
-        streak=replace(streak, fails=streak.fails + 1, observed_seconds=seconds, last_run=now)
+        streak=replace(
+            longer if streak.cause is cause else _first_failure(turn, cause),
+            failing=streak.failing + 1,
+            failing_seconds=streak.failing_seconds + gap,
+        )
     )
 
 
 def _moved_on(turn: Turn) -> None:
-    """A harmless remedy proved its own effect and another layer fails now: no need to wait."""
+    """A remedy proved its own effect and something else fails now: no need to wait.
+
+    A harmless one at once; any other once the target was usable in two rounds, so that all that is
+    left is a missing view, or once the runtime was seen at work from the server or through the
+    tunnel, so that only the way or the token is at fault.
+    """
     state, intent = turn.state, turn.state.intent
-    harmless = intent is not None and HARM[intent.remedy] is Harm.HARMLESS
-    if intent is None or not harmless or not state.done or state.verdict.cause is intent.cause:
+    if intent is None or not state.done or state.verdict.cause is intent.cause:
+        return
+    viewless = bool(state.verdict.usable) and state.streak.fails >= 2
+    works = state.verdict.served or state.verdict.cause is Cause.RUNTIME_AUTH
+    if not (viewless or works) and HARM[intent.remedy] is not Harm.HARMLESS:
         return
     turn.tell(RemedyVerified(intent=intent, healthy=True))
     turn.change(intent=None, done=False)
+    if viewless:
+        turn.change(failed_starts=0, restarts_unverified=0)
     turn.enter(Phase.SUSPECT)
 
 
 def confirm(turn: Turn) -> None:
     """Open the incident, or re-root the open one, once the streak is long enough."""
     state, streak = turn.state, turn.state.streak
-    if not confirmed(streak, turn.policy) or streak.cause is None:
+    lasting = state.incident is None and failing_anyhow(streak, turn.policy)
+    if streak.cause is None or not (confirmed(streak, turn.policy) or lasting):
         return
     turn.enter(Phase.CONFIRMED)
     if streak.cause is Cause.CONTAINER_OOM:
@@ -322,13 +327,13 @@ def _open(turn: Turn, streak: Streak) -> None:
     )
 
 
-def _pause(turn: Turn, verdict: Verdict) -> float:
-    """Seconds until the next round."""
+def _pause(turn: Turn, verdict: Verdict, *, shallow: bool) -> float:
+    """Seconds until the next round. ``shallow``: this one counted, and did not look from the server."""
     state, policy = turn.state, turn.policy
     if state.phase is Phase.STEADY:
         # Spread over 10 %: many agents must not knock at one server in step.
         return policy.interval * (0.95 + 0.1 * turn.env.chance)
-    if state.phase is Phase.SUSPECT and state.streak.fails == 1 and verdict.served is None:
+    if state.phase is Phase.SUSPECT and state.streak.fails == 1 and shallow:
         return 0.0  # the first failure: look from the server too, now
     if verdict.outcome is Outcome.OK and state.phase is not Phase.SETTLING:
         return min(SECOND_LOOK_SECONDS, policy.suspect_interval)

@@ -5,8 +5,9 @@ A reading that is missing permits nothing: it is *no sight*, never "no sign".
 
 from __future__ import annotations
 
-from watchdogd.core.model import HostSight, Policy, ProcessCpu, TargetState
-from watchdogd.core.words import Kind
+from watchdogd.core.model import Policy, TargetState
+from watchdogd.core.sight import HostSight, ProcessCpu
+from watchdogd.core.words import ContainerStatus, Kind, Outcome, ProbeName
 
 WORK_RATIO = 0.01
 """More than this share of one core, used by a process other than the runtime server, is work."""
@@ -16,6 +17,7 @@ LEAST_DISK_BYTES = 2 * 10**9
 LEAST_INODES_RATIO = 0.02
 MOST_LOAD_PER_CORE = 4.0
 SETTLED_UPTIME_SECONDS = 120.0
+ENDED = (ContainerStatus.CREATED, ContainerStatus.EXITED, ContainerStatus.DEAD)
 FRESH_SECONDS = 30.0
 """A server-side reading older than this is no sight (invariant I1)."""
 
@@ -50,7 +52,9 @@ def sign_of_life(state: TargetState, policy: Policy, run: float) -> bool | None:
     newest, baseline = state.sight.host, state.work_baseline
     if newest is None or newest.processes is None or run - newest.read_at > FRESH_SECONDS:
         return None
-    if baseline is None or newest.read_at - baseline.read_at < policy.read_gap:
+    if baseline is None or baseline.processes is None:
+        return None
+    if newest.read_at - baseline.read_at < policy.read_gap:
         return None
     return False
 
@@ -73,6 +77,28 @@ def hazard(state: TargetState, *, destructive: bool) -> str:
     if destructive and load is not None and load > MOST_LOAD_PER_CORE:
         return "the server's load is above 4 per core: silence under load is not death"
     return ""
+
+
+def host_seen(state: TargetState, run: float) -> bool:
+    """Have the machine's own facts, the hazards among them, been read lately enough to act on?"""
+    host = state.sight.host
+    return host is not None and run - host.read_at <= FRESH_SECONDS
+
+
+def seen_failing(state: TargetState, run: float) -> bool:
+    """Did the newest request executed on the server fail, and lately enough to act on?"""
+    asked = [one for one in state.observations if one.probe is ProbeName.RUNTIME_SERVER]
+    return bool(asked) and all(
+        one.outcome is Outcome.FAIL and run - one.ended <= FRESH_SECONDS for one in asked
+    )
+
+
+def not_running(state: TargetState, kind: Kind) -> bool:
+    """Does the newest reading itself show that what is to be started does not run?"""
+    container, session = state.sight.container, state.sight.session
+    if kind is Kind.SESSION:
+        return session is not None and session.command_running is False
+    return container is not None and (container.id is None or container.status in ENDED)
 
 
 def server_seen(state: TargetState, policy: Policy, run: float) -> bool:

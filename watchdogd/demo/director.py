@@ -109,12 +109,15 @@ class Director:
         self._settle(fault)
         wall, run = self._clock.wall(), self._clock.run()
         fault.inject(lab)
+        # a request that begins from here on cannot get through before the fault is healed
+        there = self._clock.run()
         if Remedy.START_SESSION in fault.remedies:
             self._starts.append(run)
         try:
             if not until(self._clock, PRESENT_SECONDS, lambda: fault.present(lab)):
                 return Row(fault=fault, problems=("the fault could not be made",))
-            there = run if fault.spares_runtime else self._clock.run()
+            if not fault.spares_runtime:
+                there = self._clock.run()
             if fault.before_agent:
                 stage.agent.start()
                 stage.witness.start()
@@ -212,13 +215,13 @@ class Director:
         survived = before is not None and before.same_as(after)
         if fault.spares_runtime and not survived:
             yield "the runtime's process did not survive"
+        if fault.passes and not self._still_there:
+            yield "somebody ended it before it was over"
         if fault.name is FaultName.PORT_TAKEN_AT_START:
-            yield from self._stranger_problems()
+            yield from self._unnamed()
 
-    def _stranger_problems(self) -> Iterator[str]:
+    def _unnamed(self) -> Iterator[str]:
         stranger, holder = self._stage.lab.stranger, self._holder()
-        if not self._still_there:
-            yield "the stranger did not survive"
         if TELLS_HOLDERS and (stranger is None or str(stranger.pid) not in holder):
             yield f"the holder of the port was not named with its pid, but as {holder}"
 
@@ -245,11 +248,11 @@ class Director:
             self._say(f"left out: {fault.title}: {why}")
         if self._all_good():
             self._say(
-                "All healed. The runtime's process survived every fault that was not its own, "
+                "\nAll healed. The runtime's process survived every fault that was not its own, "
                 "and nothing else was done than what stands here."
             )
             return
-        self._say("Not all went as it should. The agent's last words:")
+        self._say("\nNot all went as it should. The agent's last words:")
         for words in self._stage.agent.last_words():
             self._say(f"    {words}")
 

@@ -12,7 +12,6 @@ import os
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -136,13 +135,6 @@ def _jupyter(port: int, root: Path) -> tuple[str, ...]:
 
 def _stand_in(port: int) -> tuple[str, ...]:
     return (sys.executable, "-m", "watchdogd.demo.stand_in", "--port", str(port))
-
-
-def free_port() -> int:
-    """A loopback port that was free a moment ago."""
-    with socket.socket() as asked:
-        asked.bind((LOOPBACK, 0))
-        return int(asked.getsockname()[1])
 
 
 class TmuxRuntime:

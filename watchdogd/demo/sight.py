@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import http.client
 import os
+import secrets
 import signal
+import socket
 import subprocess
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,6 +19,8 @@ from pathlib import Path
 from watchdogd.ports import Clock, Deadline
 
 LOOPBACK = "127.0.0.1"
+PORTS = range(20_000, 30_000)
+PORT_TRIES = 100
 _STARTED = 19
 """Place of the start time in ``/proc/PID/stat``, counted after the program's name."""
 
@@ -104,6 +108,20 @@ def until(clock: Clock, seconds: float, condition: Callable[[], bool], step: flo
             return False
         clock.wait(min(step, deadline.remaining()))
     return True
+
+
+def free_port() -> int:
+    """A loopback port that nobody holds.
+
+    Below those that systems pick for outgoing connections (from 32768 on Linux, 49152 on macOS), so
+    that none of these takes it while nobody listens there. Raises ``OSError`` if none is found.
+    """
+    for _ in range(PORT_TRIES):
+        port = secrets.choice(PORTS)
+        with socket.socket() as asked, suppress(OSError):
+            asked.bind((LOOPBACK, port))
+            return port
+    raise OSError(f"no free port among {PORTS.start} to {PORTS.stop - 1}")
 
 
 def answers(port: int, token: str, timeout: float) -> bool:

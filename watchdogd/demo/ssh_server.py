@@ -21,7 +21,7 @@ from pathlib import Path
 
 import paramiko
 
-from watchdogd.demo.sight import LOOPBACK, Process, alive, end
+from watchdogd.demo.sight import LOOPBACK, Process, alive, end, free_port
 from watchdogd.ports import Clock
 
 BACKLOG = 128
@@ -73,9 +73,9 @@ class SshServer:
         """Listens, on the same port as before if there was one. Raises ``OSError``."""
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.port = self.port or free_port()
         listener.bind((LOOPBACK, self.port))
         listener.listen(BACKLOG)
-        self.port = int(listener.getsockname()[1])
         self.known_hosts.write_text(f"[{LOOPBACK}]:{self.port} {self._host_public}\n")
         self._listener = listener
         self._stopping.clear()

@@ -17,6 +17,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import IO, cast
 
 import paramiko
@@ -34,11 +35,14 @@ from watchdogd.demo.sight import look
 
 GONE = (OSError, EOFError, paramiko.SSHException)
 """What a stream raises when its other end went away; not an error here."""
+Connect = Callable[[], socket.socket]
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
 HANDLERS = "_channel_handler_table"
 """paramiko's own table of what is done with which message; there is no public way in between."""
 CHUNK = 32_768
-CONNECT_SECONDS = 2.0
+REFUSAL_SECONDS = 0.2
+"""On loopback a refusal comes at once. What takes longer has a full backlog, as when it hangs."""
+CONNECT_SECONDS = 60.0
 LOOK_SECONDS = 0.5
 
 
@@ -78,7 +82,7 @@ class Server(paramiko.ServerInterface):
     def __init__(self, allowed: str, reports: Reports) -> None:
         self._allowed = allowed
         self._reports = reports
-        self._targets: dict[int, socket.socket] = {}
+        self._targets: dict[int, Connect] = {}
         self._asked: dict[int, bytes] = {}
         self._waiting: dict[int, paramiko.Channel] = {}
 
@@ -96,13 +100,16 @@ class Server(paramiko.ServerInterface):
     ) -> int:
         if destination[0] not in LOOPBACK_NAMES:
             return OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
+        # paramiko waits for this answer, and with it all channels: only what is at once is awaited
+        connect = partial(socket.create_connection, destination)
         try:
-            target = socket.create_connection(destination, timeout=CONNECT_SECONDS)
+            target = connect(REFUSAL_SECONDS)
+        except TimeoutError:
+            self._targets[chanid] = partial(connect, CONNECT_SECONDS)
         except OSError:
             return OPEN_FAILED_CONNECT_FAILED
-        target.settimeout(None)
-        target.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._targets[chanid] = target
+        else:
+            self._targets[chanid] = lambda: target
         return OPEN_SUCCEEDED
 
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
@@ -121,9 +128,9 @@ class Server(paramiko.ServerInterface):
 
         paramiko closes a channel that nobody holds, so one that waits is held here.
         """
-        target = self._targets.pop(channel.get_id(), None)
-        if target is not None:
-            _thread(relay, channel, target)
+        connect = self._targets.pop(channel.get_id(), None)
+        if connect is not None:
+            _thread(relay, channel, connect)
             return
         waiting = {**self._waiting, channel.get_id(): channel}
         self._waiting = {number: one for number, one in waiting.items() if not one.closed}
@@ -191,8 +198,15 @@ def drain(stream: IO[bytes], send: Callable[[bytes], object]) -> None:
             send(data)
 
 
-def relay(channel: paramiko.Channel, target: socket.socket) -> None:
+def relay(channel: paramiko.Channel, connect: Connect) -> None:
     """Both directions of a forward until both have ended, each half by itself."""
+    try:
+        target = connect()
+    except OSError:
+        channel.close()
+        return
+    target.settimeout(None)
+    target.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     down = _thread(_from_target, channel, target)
     with suppress(*GONE):
         while data := channel.recv(CHUNK):

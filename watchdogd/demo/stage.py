@@ -21,12 +21,11 @@ from watchdogd.demo.runtime import (
     ChildRuntime,
     Program,
     TmuxRuntime,
-    free_port,
     jupyter_installed,
     program,
     tmux_installed,
 )
-from watchdogd.demo.sight import until
+from watchdogd.demo.sight import free_port, until
 from watchdogd.demo.ssh_server import SshServer
 from watchdogd.demo.witness import Witness
 from watchdogd.ports import Clock

@@ -56,6 +56,12 @@ class Handler(BaseHTTPRequestHandler):
         """No request log."""
 
 
+class Server(ThreadingHTTPServer):
+    """Takes as many waiting connects as Jupyter does."""
+
+    request_queue_size = 128
+
+
 def main() -> int:
     """``--port`` and the environment's ``JUPYTER_TOKEN_FILE``, ``JUPYTER_RUNTIME_DIR``."""
     parser = argparse.ArgumentParser()
@@ -63,7 +69,7 @@ def main() -> int:
     port: int = parser.parse_args().port
     Handler.token = Path(os.environ["JUPYTER_TOKEN_FILE"]).read_text()
     Handler.server_started = f"2000-01-01T00:00:00.{os.getpid() % 1_000_000:06}Z"
-    with ThreadingHTTPServer((LOOPBACK, port), Handler) as server:
+    with Server((LOOPBACK, port), Handler) as server:
         about = Path(os.environ["JUPYTER_RUNTIME_DIR"]) / f"jpserver-{os.getpid()}.json"
         about.write_text(json.dumps({"pid": os.getpid(), "port": port}))
         server.serve_forever()

@@ -9,6 +9,7 @@ parses, ``table`` applies the one to the other, ``build`` makes records and ties
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -57,7 +58,7 @@ def load(path: str | None, environ: Mapping[str, str]) -> Settings:
     problems: list[Problem] = []
     main = config_path(path, environ)
     files = config_files(main)
-    if not main.exists() and not (path or environ.get("WATCHDOGD_CONFIG")):
+    if not (path or environ.get("WATCHDOGD_CONFIG") or os.path.exists(main)):
         looked = ", ".join(str(place) for place in config_candidates(environ))
         found = f"no configuration file; looked for {looked}"
         problems.append(

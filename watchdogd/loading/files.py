@@ -32,15 +32,23 @@ def config_path(path: str | None, environ: Mapping[str, str]) -> Path:
     if named:
         return Path(expand(named, environ)).absolute()
     places = config_candidates(environ)
-    return next((place for place in places if place.exists()), places[0])
+    # os.path.exists: a folder that may not be entered is no error here, but one for who reads.
+    return next((place for place in places if os.path.exists(place)), places[0])
 
 
 def config_files(main: Path) -> tuple[Path, ...]:
-    """``main`` and what ``conf.d`` beside it adds, in the order in which they are merged."""
+    """``main`` and what ``conf.d`` beside it adds, in the order in which they are merged.
+
+    A ``conf.d`` that cannot be listed stands there itself: reading it says why, and targets are not
+    lost in silence.
+    """
+    folder = main.parent / "conf.d"
     try:
-        extra = [path for path in (main.parent / "conf.d").iterdir() if _is_part(path.name)]
-    except OSError:
+        extra = [path for path in folder.iterdir() if _is_part(path.name)]
+    except (FileNotFoundError, NotADirectoryError):
         extra = []
+    except OSError:
+        extra = [folder] if os.access(main, os.R_OK) else []
     return (main, *sorted(extra, key=lambda path: path.name))
 
 
@@ -65,7 +73,10 @@ def read(file: Path) -> tuple[tuple[Leaf, ...], tuple[Problem, ...]]:
 
 def _bytes(file: Path) -> bytes:
     # A pipe or device would block for ever, so the kind is asked before the opening.
-    if not stat.S_ISREG(os.stat(file).st_mode):
+    kind = os.stat(file).st_mode
+    if stat.S_ISDIR(kind):
+        os.listdir(file)  # says why it could not be listed, if that is what brought it here
+    if not stat.S_ISREG(kind):
         raise OSError(0, "no regular file")
     with file.open("rb") as stream:
         data = stream.read(_LARGEST + 1)

@@ -11,6 +11,9 @@ from watchdogd.settings import ContainerSettings, Secret, Settings, TargetSettin
 
 _SECRET_NAME = re.compile(r"token|secret|passw|key|credential|auth", re.IGNORECASE)
 
+_SECRET_ARGUMENT = re.compile(r"((?:token|secret|passw\w*|api_?key)=)[^\s'\"]+", re.IGNORECASE)
+"""As in ``jupyter lab --IdentityProvider.token=...``."""
+
 
 def config_secrets(settings: Settings) -> tuple[Secret, ...]:
     """Texts of the configuration that must not reach a log: values of variables with a telling name."""
@@ -25,7 +28,8 @@ def config_secrets(settings: Settings) -> tuple[Secret, ...]:
 
 
 def as_toml(settings: Settings) -> str:
-    """The effective configuration. It can be loaded again, but for masked values of variables."""
+    """The effective configuration. It can be loaded again, but for masked values of variables
+    and arguments."""
     agent = settings.agent
     lines = [
         "[agent]",
@@ -61,7 +65,7 @@ def _target(target: TargetSettings) -> Iterator[str]:
         yield from _container(f"{table}.runtime.container", runtime.container)
     if runtime.kind != "external":
         yield from ("", f"[{table}.runtime.session]", _line("name", runtime.session.name))
-        yield _line("command", runtime.session.command)
+        yield _line("command", _masked(runtime.session.command))
     yield from _times(target)
 
 
@@ -70,13 +74,17 @@ def _container(table: str, container: ContainerSettings) -> Iterator[str]:
     yield from (_line("image", container.image), _line("publish", str(container.publish)))
     yield from (_line("gpus", container.gpus), _line("volumes", container.volumes))
     yield from (
-        _line("command", container.command),
+        _line("command", tuple(_masked(word) for word in container.command)),
         _line("shm_size", size_text(container.shm_size)),
     )
     if container.env:
         yield from ("", f"[{table}.env]")
     for name, value in sorted(container.env.items()):
         yield _line(name, "***" if _SECRET_NAME.search(name) else value)
+
+
+def _masked(command: str) -> str:
+    return _SECRET_ARGUMENT.sub(r"\1***", command)
 
 
 _NO_NAME = "# name: watchdogd-TARGET when one must be created"

@@ -22,6 +22,7 @@ _BYTES = {"b": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 _LONGEST = 366 * 86400.0
 _LOOKS_SECRET = re.compile(r"[A-Za-z0-9_+=-]{24,}")
 _SHOWN = 60
+_LARGEST_BITS = 64
 _CONTROL = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 DURATION = 'a duration with a unit, more than 0 and at most 366d: "500ms", "15s", "10m", "6h", "3d"'
@@ -46,6 +47,8 @@ def shown(value: object) -> str:
         return "a list"
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, int) and value.bit_length() > _LARGEST_BITS:
+        return "a huge number"  # Python refuses to write out such a one
     text = str(value)
     text = text if text.isprintable() else ascii(text)[1:-1]
     text = _LOOKS_SECRET.sub("***", text)

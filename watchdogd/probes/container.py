@@ -9,7 +9,8 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 
-from watchdogd.core.model import ContainerSight, Observation
+from watchdogd.core.model import Observation
+from watchdogd.core.sight import ContainerSight
 from watchdogd.core.words import Cause, ContainerStatus, Layer, ProbeName, Vantage
 from watchdogd.errors import Permanent, Transient
 from watchdogd.ports import ContainerAmbiguous, Deadline, EngineRefused, Reach, Reading

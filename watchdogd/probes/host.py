@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 
-from watchdogd.core.model import HostSight, Observation, ProcessCpu
+from watchdogd.core.model import Observation
+from watchdogd.core.sight import HostSight, ProcessCpu
 from watchdogd.core.words import Cause, ContainerStatus, Kind, Layer, ProbeName, Vantage
 from watchdogd.errors import Permanent, Transient
 from watchdogd.ports import Deadline, Link, Reach, Reading

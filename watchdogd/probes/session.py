@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from watchdogd.core.model import Observation, SessionSight
+from watchdogd.core.model import Observation
+from watchdogd.core.sight import SessionSight
 from watchdogd.core.words import Cause, Kind, Layer, ProbeName, Vantage
 from watchdogd.errors import Permanent, Transient
 from watchdogd.ports import Deadline, EngineRefused, Reach, Reading

@@ -11,7 +11,8 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from watchdogd.core.model import ContainerSight, Generation, Intent
+from watchdogd.core.model import Intent
+from watchdogd.core.sight import ContainerSight, Generation
 from watchdogd.core.words import Cause, ContainerStatus, Refusal, Result
 from watchdogd.errors import Transient
 from watchdogd.ports import (
@@ -24,6 +25,7 @@ from watchdogd.ports import (
     Outcome,
     Reach,
 )
+from watchdogd.remedies.last_look import LastLook
 from watchdogd.remedies.pinning import authentication_is_off, pin_token
 from watchdogd.remedies.runtime import last_token
 from watchdogd.settings import ContainerSettings, Secret
@@ -47,7 +49,7 @@ def start_container(reach: Reach, intent: Intent, deadline: Deadline) -> Outcome
 
     def act(job: _Job) -> Outcome:
         seen = job.look()
-        forbidden = _may_not_start(seen, intent)
+        forbidden = _may_not_start(seen, intent) or job.outdated()
         if forbidden is not None or seen.id is None:
             return forbidden or _nothing(_CHANGED)
         job.engine.start(seen.id, deadline)
@@ -65,6 +67,8 @@ def create_container(reach: Reach, intent: Intent, deadline: Deadline) -> Outcom
         if forbidden is not None:
             return forbidden
         path = pin_token(reach, deadline)
+        if outdated := job.outdated():
+            return outdated
         made = job.engine.create(reach.target.name, job.wanted, path, deadline)
         job.engine.start(made, deadline)
         return job.prove(made, "")
@@ -82,7 +86,7 @@ def restart_container(reach: Reach, intent: Intent, deadline: Deadline) -> Outco
     def act(job: _Job) -> Outcome:
         answered = job.ask("/api", None)
         seen = job.look()  # last, so that nothing lies between it and the act
-        forbidden = _may_not_restart(seen, intent, answered)
+        forbidden = _may_not_restart(seen, intent, answered) or job.outdated()
         if forbidden is not None or seen.id is None:
             return forbidden or _nothing(_CHANGED)
         job.engine.restart(seen.id, STOP_SECONDS, deadline)
@@ -160,7 +164,8 @@ def _carefully(reach: Reach, deadline: Deadline, act: Callable[[_Job], Outcome])
     if engine is None or wanted is None:
         return _nothing("this target has no container")
     try:
-        return act(_Job(reach, engine, wanted, deadline))
+        look = LastLook.begin(reach.clock, deadline)
+        return act(_Job(reach, engine, wanted, deadline, look))
     except ContainerAmbiguous as several:
         return _nothing(f"several containers could be meant: {several}", Refusal.NO_SIGHT)
     except EngineRefused as refused:
@@ -182,6 +187,12 @@ class _Job:
     engine: ContainerEngine
     wanted: ContainerSettings
     deadline: Deadline
+    last_look: LastLook
+
+    def outdated(self) -> Outcome | None:
+        """Nothing, if what was seen is no ground to act on any more."""
+        why = self.last_look.outdated()
+        return _nothing(why, Refusal.NO_SIGHT) if why else None
 
     def look(self) -> ContainerSight:
         return self.engine.look(self.reach.target.name, self.wanted, self.deadline)

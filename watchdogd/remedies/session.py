@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 
-from watchdogd.core.model import Intent, SessionSight
+from watchdogd.core.model import Intent
+from watchdogd.core.sight import SessionSight
 from watchdogd.core.words import ContainerStatus, Refusal, Result
 from watchdogd.ports import Deadline, EngineRefused, HttpAnswer, HttpEnd, Outcome, Reach, Sessions
+from watchdogd.remedies.last_look import LastLook
 from watchdogd.remedies.pinning import authentication_is_off, pin_token
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{1,127}")
@@ -50,6 +52,7 @@ def start_session(reach: Reach, intent: Intent, deadline: Deadline) -> Outcome:
     sessions, name = reach.sessions, reach.target.runtime.session.name
     if sessions is None:
         return Outcome(result=Result.NOTHING, detail="this target has no session")
+    last_look = LastLook.begin(reach.clock, deadline)
     try:
         sight = sessions.look(name, deadline)
     except EngineRefused as refused:
@@ -57,7 +60,7 @@ def start_session(reach: Reach, intent: Intent, deadline: Deadline) -> Outcome:
     if sight.command_running:
         return Outcome(result=Result.NOTHING, detail=f"the command in {name} runs already")
     # what is left of a command that ended is a dead pane, kept for its exit status
-    return _start(reach, sessions, deadline, kill=bool(sight.exists))
+    return _start(reach, sessions, last_look, kill=bool(sight.exists))
 
 
 def restart_session(reach: Reach, intent: Intent, deadline: Deadline) -> Outcome:
@@ -69,6 +72,7 @@ def restart_session(reach: Reach, intent: Intent, deadline: Deadline) -> Outcome
     sessions, name = reach.sessions, reach.target.runtime.session.name
     if sessions is None:
         return Outcome(result=Result.NOTHING, detail="this target has no session")
+    last_look = LastLook.begin(reach.clock, deadline)
     try:
         answer = _ask(reach, deadline)
         forbidden = _may_not_restart(sessions.look(name, deadline), intent, answer)
@@ -76,7 +80,7 @@ def restart_session(reach: Reach, intent: Intent, deadline: Deadline) -> Outcome
         return _no_sight(refused)
     if forbidden:
         return Outcome(result=Result.NOTHING, detail=forbidden)
-    return _start(reach, sessions, deadline, kill=True)
+    return _start(reach, sessions, last_look, kill=True)
 
 
 def view_argv(container: str) -> list[str]:
@@ -107,9 +111,11 @@ def _no_sight(refused: EngineRefused) -> Outcome:
     )
 
 
-def _start(reach: Reach, sessions: Sessions, deadline: Deadline, *, kill: bool) -> Outcome:
-    session = reach.target.runtime.session
+def _start(reach: Reach, sessions: Sessions, last_look: LastLook, *, kill: bool) -> Outcome:
+    session, deadline = reach.target.runtime.session, last_look.deadline
     path = pin_token(reach, deadline)  # first: without it nothing is ended
+    if why := last_look.outdated():
+        return Outcome(result=Result.NOTHING, detail=why, reason=Refusal.NO_SIGHT)
     try:
         if kill:
             sessions.kill(session.name, deadline)

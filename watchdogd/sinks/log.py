@@ -7,6 +7,7 @@ the same redaction, which is last and sees rendered tracebacks too. ``LogSink`` 
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import sys
@@ -21,6 +22,7 @@ import structlog
 from watchdogd.core.commands import Fact
 from watchdogd.core.events import Event
 from watchdogd.core.model import Env, TargetState
+from watchdogd.sinks.outlet import Outlet
 from watchdogd.sinks.redact import Redactor, Secrets
 from watchdogd.sinks.repeats import Repeats
 from watchdogd.sinks.sentences import Line, event_line, fact_line
@@ -49,7 +51,7 @@ def configure(
     out = stream or sys.stdout
     console = format == "console" or (format == "auto" and out.isatty())
     journal = _is_journal(out, os.environ if environ is None else environ)
-    handler = _Handler(out, prefix=journal)
+    handler = _Handler(out, prefix=journal, console=console)
     handler.setFormatter(_formatter(Redactor(secrets), console=console, colors=_colors(out)))
     root = logging.getLogger()
     for old in [old for old in root.handlers if isinstance(old, _Handler)]:
@@ -78,7 +80,9 @@ def _formatter(redactor: Redactor, *, console: bool, colors: bool) -> logging.Fo
     ) -> MutableMapping[str, Any]:
         ordered = {name: record.pop(name) for name in _FIRST if name in record} | dict(record)
         shown = redactor.value(ordered)
-        return shown if isinstance(shown, dict) else {}
+        if not isinstance(shown, dict):
+            return {}
+        return {name: _tame(name, value) for name, value in shown.items()} if console else shown
 
     renderer: Any = structlog.processors.JSONRenderer(ensure_ascii=False)
     if console:
@@ -105,6 +109,14 @@ def _formatter(redactor: Redactor, *, console: bool, colors: bool) -> logging.Fo
         keep_exc_info=False,
         keep_stack_info=False,
     )
+
+
+def _tame(name: str, value: object) -> object:
+    """A text for a terminal: what a server sent must neither steer it nor forge a line."""
+    if not isinstance(value, str):
+        return value
+    kept = "\n\t" if name == "exception" else ""
+    return "".join(c if c.isprintable() or c in kept else ascii(c)[1:-1] for c in value)
 
 
 def _exception(
@@ -139,11 +151,20 @@ def _colors(out: TextIO) -> bool:
     return out.isatty() and not os.environ.get("NO_COLOR")
 
 
-class _Handler(logging.StreamHandler[TextIO]):
+def _lost_in_words(count: int) -> str:
+    return f"{count} log lines were lost: nobody read them\n"
+
+
+def _lost_as_json(count: int) -> str:
+    told = {"level": "warning", "event": "log lines were lost: nobody read them", "lost": count}
+    return json.dumps(told) + "\n"
+
+
+class _Handler(logging.StreamHandler[Outlet]):
     """Writes whole lines; merges what paramiko splits; holds back repeats of foreign records."""
 
-    def __init__(self, out: TextIO, *, prefix: bool) -> None:
-        super().__init__(out)
+    def __init__(self, out: TextIO, *, prefix: bool, console: bool) -> None:
+        super().__init__(Outlet(out, _lost_in_words if console else _lost_as_json))
         self._prefix = prefix
         self._tracebacks: dict[int, list[str]] = {}
         self._repeats = Repeats()

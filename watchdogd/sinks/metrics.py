@@ -33,7 +33,14 @@ from watchdogd.core.commands import (
     RemedyRefused,
 )
 from watchdogd.core.events import DialFailed, Event, LinkUp, Observed
-from watchdogd.core.model import Env, Observation, Policy, Sight, TargetState, View
+from watchdogd.core.model import (
+    Env,
+    Observation,
+    Policy,
+    TargetState,
+    View,
+)
+from watchdogd.core.sight import Sight
 from watchdogd.core.words import Cause, ContainerStatus, Kind, Outcome, ProbeName, Result
 from watchdogd.sinks import series
 from watchdogd.sinks.catalogue import METRICS, PREFIX, Metric, Type

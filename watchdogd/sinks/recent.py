@@ -12,7 +12,12 @@ from threading import Lock
 
 from watchdogd.core import events as e
 from watchdogd.core.commands import Fact
-from watchdogd.core.model import Env, Incident, Intent, TargetState
+from watchdogd.core.model import (
+    Env,
+    Incident,
+    Intent,
+    TargetState,
+)
 
 _KEPT = 64
 _NEWS = (

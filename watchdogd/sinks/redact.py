@@ -15,7 +15,8 @@ _KEY = re.compile(
     r"token|secret|passw|passphrase|authori[sz]ation|cookie|credential|api_?key", re.I
 )
 _PEM = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*-----|\Z)", re.S)
-_NAME = r"[a-z_]*(?:token|password|passwd|passphrase|secret|api_?key)"
+# No pattern begins with a repetition: a server's long text would cost the square of its length.
+_NAME = r"(?:token|password|passwd|passphrase|secret|api_?key)"
 _PATTERNS = (
     # token=... in URLs, commands and reprs; "token": "..." in JSON and dicts; token: ... in prose,
     # where a short word is an ordinary word ("refresh_token: done").
@@ -25,7 +26,7 @@ _PATTERNS = (
     (re.compile(r"(\bauthorization[\"']?\s*[:=]\s*[\"']?)[^\"'\r\n,}]+", re.I), rf"\1{MASK}"),
     (re.compile(r"((?:set-)?cookie[\"']?\s*[:=]\s*[\"']?)[^\"'\r\n}]+", re.I), rf"\1{MASK}"),
     (re.compile(r"(\b(?:bearer|token)\s+)[A-Za-z0-9_.+/=-]{16,}", re.I), rf"\1{MASK}"),
-    (re.compile(r"([a-z][a-z0-9+.-]*://[^\s/@:]*:)[^\s/@]+@", re.I), rf"\1{MASK}@"),
+    (re.compile(r"(://[^\s/@:]*:)[^\s/@]+@"), rf"\1{MASK}@"),
 )
 _DEPTH = 6
 _SHORTEST = 4

@@ -11,7 +11,11 @@ from datetime import datetime
 
 from watchdogd.core.budget import limits, remaining
 from watchdogd.core.choose import BY_KIND, LADDERS
-from watchdogd.core.model import Env, Policy, TargetState
+from watchdogd.core.model import (
+    Env,
+    Policy,
+    TargetState,
+)
 from watchdogd.core.words import (
     HARM,
     LIVE_STATES,

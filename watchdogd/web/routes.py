@@ -76,7 +76,7 @@ def misdirected() -> Reply:
 
 def host_allowed(host: str, allowed: frozenset[str]) -> bool:
     """Is the Host header a loopback address, ``localhost``, or one of ``allowed`` (lower case)?"""
-    name = _without_port(host.strip()).lower()
+    name = bare_host(host.strip())
     if name == "localhost" or name in allowed:
         return True
     try:
@@ -85,10 +85,11 @@ def host_allowed(host: str, allowed: frozenset[str]) -> bool:
         return False
 
 
-def _without_port(host: str) -> str:
+def bare_host(host: str) -> str:
+    """A ``Host`` without port and brackets, in lower case."""
     if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0]
+        return host[1:].partition("]")[0].lower()
+    return host.partition(":")[0].lower()
 
 
 def _live(age: float) -> Reply:

@@ -25,6 +25,7 @@ from watchdogd.web.routes import (
     Reply,
     Routes,
     answer,
+    bare_host,
     host_allowed,
     misdirected,
 )
@@ -39,6 +40,7 @@ HEAD_BYTES = 8192
 SOCKET_SECONDS = 5.0
 POLL_SECONDS = 0.5
 """How soon the accepting thread notices that it should end."""
+REST_SECONDS = 0.2
 HEAD_END = b"\r\n\r\n"
 
 
@@ -49,7 +51,7 @@ class WebServer:
         self, listen: Address, routes: Routes, clock: Clock, allowed_hosts: Iterable[str] = ()
     ) -> None:
         """Bind. Raises ``OSError`` if the address is taken. Port 0: ``address`` tells which."""
-        allowed = frozenset({listen.host.lower(), *(host.lower() for host in allowed_hosts)})
+        allowed = frozenset(bare_host(host) for host in (str(listen), *allowed_hosts))
         self._server = _Server(listen, clock)
         self._server.set_app(_application(routes, allowed))
         self._thread = threading.Thread(
@@ -197,6 +199,16 @@ class _Server(WSGIServer):
         self.server_name = "localhost"
         self.server_port = self.server_address[1]
         self.setup_environ()
+
+    def get_request(self) -> Any:
+        """As the library's, but out of descriptors it rests: the client stays readable all the time."""
+        try:
+            return super().get_request()
+        except (BlockingIOError, ConnectionAbortedError):
+            raise
+        except OSError:
+            self.clock.wait(REST_SECONDS)
+            raise
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """A thread for this request; with 16 of them busy the connection is closed at once."""

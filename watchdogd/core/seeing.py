@@ -1,0 +1,71 @@
+"""What the server's side showed in a round, and what must be remembered of it: work, and who ended it."""
+
+from __future__ import annotations
+
+from watchdogd.core.events import Observed
+from watchdogd.core.sight import (
+    ContainerSight,
+    HostSight,
+    Sight,
+)
+from watchdogd.core.turn import Turn
+from watchdogd.core.veto import work_between
+from watchdogd.core.words import Cause, ContainerStatus
+
+BASELINE_SECONDS = 120.0
+"""Work is measured against a reading at most so old, and longer than any round takes."""
+
+
+def take(turn: Turn, event: Observed) -> None:
+    """Keep the newest of each server-side part. Only for a round that is neither void nor late: what
+    such a one saw is no ground to act."""
+    old, new = turn.state.sight, event.sight
+    _look_for_engine(turn, event)
+    _look_for_work(turn, new.host)
+    _look_for_person(turn, new.container)
+    sight = Sight(
+        host=new.host or old.host,
+        container=new.container or old.container,
+        session=new.session or old.session,
+    )
+    turn.change(sight=sight)
+
+
+def _look_for_engine(turn: Turn, event: Observed) -> None:
+    """An engine that ends takes its containers along, and its events: nobody asked for that."""
+    before, now = turn.state.sight.container, event.sight.container
+    if now is not None and now.status is ContainerStatus.RUNNING:
+        turn.change(engine_lost=None)
+    down = any(one.cause is Cause.CONTAINER_ENGINE_DOWN for one in event.observations)
+    if down and before is not None and before.status is ContainerStatus.RUNNING:
+        turn.change(engine_lost=(before.id or "", before.started))
+
+
+def _look_for_person(turn: Turn, newer: ContainerSight | None) -> None:
+    """Who ended it is told by the engine's events only, and these are lost with a reboot."""
+    if newer is None:
+        return
+    run = (newer.id or "", newer.started)
+    if newer.stopped_by_person:
+        turn.change(ended_by_person=run)
+    elif newer.id is not None and run != turn.state.ended_by_person:
+        turn.change(ended_by_person=None)
+
+
+def _look_for_work(turn: Turn, newer: HostSight | None) -> None:
+    """Has a process of the runtime, other than its server, used CPU since the baseline?"""
+    if newer is None or newer.processes is None:
+        return
+    baseline, before = turn.state.work_baseline, turn.state.sight.host
+    oldest = max(BASELINE_SECONDS, 2 * turn.policy.stable_seconds)
+    too_old = baseline is not None and newer.read_at - baseline.read_at > oldest
+    if baseline is None or baseline.boot_id != newer.boot_id:
+        turn.change(work_baseline=newer)
+        return
+    if work_between(baseline, newer):
+        turn.change(work_seen_run=newer.read_at, work_baseline=newer)
+    elif too_old or before is None or before.processes is None:
+        # Over so long a time a little work would drown.
+        turn.change(work_baseline=newer if too_old else baseline)
+    elif newer.read_at - baseline.read_at > turn.policy.stable_seconds:
+        turn.change(work_baseline=before)

@@ -1,0 +1,124 @@
+"""What was read on the server, and the identity that it belongs to. ``None`` = could not be read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from watchdogd.core.words import ContainerStatus, Kind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """The identity that evidence belongs to. ``None`` = that part is not known."""
+
+    boot_id: str | None = None
+    """The server's ``/proc/sys/kernel/random/boot_id``."""
+    container: str | None = None
+    """Full container id, or the tmux pane's process id and start for ``kind = "session"``."""
+    started: str | None = None
+    """The container's ``StartedAt``, verbatim."""
+
+    def differs(self, other: Generation) -> bool:
+        """True if a part that both know is not the same."""
+        pairs = (
+            (self.boot_id, other.boot_id),
+            (self.container, other.container),
+            (self.started, other.started),
+        )
+        return any(a is not None and b is not None and a != b for a, b in pairs)
+
+    def merged(self, newer: Generation) -> Generation:
+        """What is known after ``newer`` was read: its parts win, a part it lacks is kept."""
+        return Generation(
+            boot_id=newer.boot_id or self.boot_id,
+            container=newer.container or self.container,
+            started=newer.started or self.started,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessCpu:
+    """CPU used so far by one process of the runtime that is *not* the runtime server itself."""
+
+    pid: int
+    started: int
+    """Start time in clock ticks since the server's boot: with ``pid`` the identity of the process."""
+    cpu_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostSight:
+    """What one script read on the server. ``None`` = that field could not be read."""
+
+    read_at: float
+    """``run`` clock."""
+    boot_id: str | None = None
+    uptime_seconds: float | None = None
+    load_per_core: float | None = None
+    disk_free_bytes: int | None = None
+    inodes_free_ratio: float | None = None
+    processes: tuple[ProcessCpu, ...] | None = None
+    """Processes of the container (or of the session's pane) other than the runtime server."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerSight:
+    """What the container engine said about the one container that is meant."""
+
+    read_at: float
+    id: str | None = None
+    """``None`` = no container exists in any state."""
+    name: str = ""
+    status: ContainerStatus | None = None
+    started: str = ""
+    """``State.StartedAt``, verbatim: with ``id`` the generation."""
+    exit_code: int | None = None
+    restart_count: int = 0
+    restart_policy: str = "no"
+    """``no``, ``always``, ``unless-stopped`` or ``on-failure``."""
+    own_policy_at_work: bool = False
+    """The engine's own restart policy will start it, or is doing so: leave it to that."""
+    adopted: bool = False
+    """Not made by watchdogd (no label)."""
+    stopped_by_person: bool | None = None
+    """From the engine's events: True = stop, kill by signal 2, 9 or 15, or rm without OOM;
+    False = its death was seen and nobody asked for it; None = the events do not tell."""
+    oom: bool = False
+    """It is not running because its process 1 was killed for memory."""
+    image_present: bool | None = None
+    volumes_present: bool | None = None
+    """False: a data volume of an earlier container of this target is gone."""
+    publish_as_configured: bool | None = None
+    error: str = ""
+    """``State.Error``, capped: why the last start failed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionSight:
+    """What tmux said about the configured session."""
+
+    read_at: float
+    exists: bool | None = None
+    generation: str | None = None
+    """``pid:start`` of the pane's process."""
+    command_running: bool | None = None
+    """``kind = "session"``: is something running in it (a dead pane kept on purpose is not)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """The server-side facts of one round. A part that was not read is ``None``."""
+
+    host: HostSight | None = None
+    container: ContainerSight | None = None
+    session: SessionSight | None = None
+
+    def generation(self, kind: Kind) -> Generation:
+        """The identity that this round's evidence belongs to, known parts only."""
+        boot_id = self.host.boot_id if self.host else None
+        if kind is Kind.SESSION and self.session is not None:
+            return Generation(boot_id=boot_id, container=self.session.generation)
+        if kind is Kind.CONTAINER and self.container is not None:
+            started = self.container.started or None
+            return Generation(boot_id=boot_id, container=self.container.id, started=started)
+        return Generation(boot_id=boot_id)
