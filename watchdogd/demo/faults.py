@@ -16,7 +16,7 @@ from enum import StrEnum
 
 from watchdogd.core.words import Cause, Remedy
 from watchdogd.demo.runtime import Program, TmuxRuntime
-from watchdogd.demo.sight import LOOPBACK, Process, finish, look, send
+from watchdogd.demo.sight import LOOPBACK, Process, finish, look, send, stopped
 from watchdogd.demo.ssh_server import SshServer
 
 STRANGER = (
@@ -105,8 +105,7 @@ def _thaw_link(lab: Lab) -> None:
 
 
 def _link_is_frozen(lab: Lab) -> bool:
-    seen = [look(pid) for pid in lab.victims]
-    return bool(seen) and all(p is not None and p.state == "T" for p in seen)
+    return bool(lab.victims) and all(stopped(pid) for pid in lab.victims)
 
 
 def _stop_server(lab: Lab) -> None:
@@ -172,8 +171,8 @@ def _free_runtime(lab: Lab) -> None:
 
 def _runtime_is_hung(lab: Lab) -> bool:
     seen = look(lab.hung.pid) if lab.hung is not None else None
-    stopped = seen is not None and seen.same_as(lab.hung) and seen.state == "T"
-    return stopped and not lab.program.answers(LOOK_SECONDS) and not _refused(lab.program.port)
+    still = seen is not None and seen.same_as(lab.hung) and stopped(seen.pid)
+    return still and not lab.program.answers(LOOK_SECONDS) and not _refused(lab.program.port)
 
 
 def _kill_session(lab: Lab) -> None:

@@ -45,9 +45,20 @@ def look(pid: int) -> Process | None:
     return None if seen is None or seen.state == "Z" else seen
 
 
+def stopped(pid: int) -> bool:
+    """True if every thread of it stands still. A SIGSTOP reaches one after the other."""
+    tasks = tuple(Path(f"/proc/{pid}/task").glob("*/stat"))
+    seen = [_from_stat(pid, task) for task in tasks] or [look(pid)]
+    return all(one is not None and one.state == "T" for one in seen)
+
+
 def _from_proc(pid: int) -> Process | None:
+    return _from_stat(pid, Path(f"/proc/{pid}/stat"))
+
+
+def _from_stat(pid: int, file: Path) -> Process | None:
     try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        text = file.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
     fields = text.rpartition(")")[2].split()

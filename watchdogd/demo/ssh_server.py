@@ -21,12 +21,13 @@ from pathlib import Path
 
 import paramiko
 
-from watchdogd.demo.sight import LOOPBACK, Process, alive, end, free_port
+from watchdogd.demo.sight import LOOPBACK, Process, alive, end, free_port, stopped, until
 from watchdogd.ports import Clock
 
 BACKLOG = 128
 LOOK_SECONDS = 0.2
 JOIN_SECONDS = 10.0
+STOP_SECONDS = 2.0
 
 
 @dataclass(slots=True, eq=False)
@@ -127,12 +128,17 @@ class SshServer:
             return tuple(s.child.pid for s in killed)
 
     def freeze_sessions(self) -> tuple[int, ...]:
-        """SIGSTOP to all of them: TCP stays up, nobody answers. New connections are served."""
+        """SIGSTOP to all of them: TCP stays up, nobody answers. New connections are served.
+
+        Returns their pids, once they stand still.
+        """
         with self._lock:
             for session in self._serving():
                 session.child.send_signal(signal.SIGSTOP)
                 session.frozen = True
-            return tuple(s.child.pid for s in self._serving())
+            pids = tuple(s.child.pid for s in self._serving())
+        until(self._clock, STOP_SECONDS, lambda: all(stopped(pid) for pid in pids), step=0.001)
+        return pids
 
     def thaw_sessions(self) -> None:
         """SIGCONT to those that are frozen and still live."""
