@@ -1,0 +1,77 @@
+"""The shapes of the outside world that probes, remedies, links and the loop are given.
+
+Adapters implement them; tests run one class of tests on each adapter and on its fake.
+Every call that can wait takes a ``Deadline`` and ends by it.
+"""
+
+from watchdogd.ports.clock import (
+    Clock,
+    Deadline,
+)
+from watchdogd.ports.link import (
+    Completed,
+    Forward,
+    ForwardFacts,
+    Link,
+    LinkFacts,
+    LinkNews,
+    SshEngine,
+    Stream,
+)
+from watchdogd.ports.memory import (
+    Journal,
+    Sink,
+)
+from watchdogd.ports.reach import (
+    LinkSource,
+    LinkStatus,
+    Outcome,
+    ProbeFunction,
+    Reach,
+    Reading,
+    RemedyFunction,
+    RouteFacts,
+)
+from watchdogd.ports.server import (
+    OWN_ANSWER_HEADER,
+    ContainerAmbiguous,
+    ContainerEngine,
+    EngineRefused,
+    HttpAnswer,
+    HttpEnd,
+    HttpGet,
+    Sessions,
+    Tokens,
+)
+
+__all__ = [
+    "OWN_ANSWER_HEADER",
+    "Clock",
+    "Completed",
+    "ContainerAmbiguous",
+    "ContainerEngine",
+    "Deadline",
+    "EngineRefused",
+    "Forward",
+    "ForwardFacts",
+    "HttpAnswer",
+    "HttpEnd",
+    "HttpGet",
+    "Journal",
+    "Link",
+    "LinkFacts",
+    "LinkNews",
+    "LinkSource",
+    "LinkStatus",
+    "Outcome",
+    "ProbeFunction",
+    "Reach",
+    "Reading",
+    "RemedyFunction",
+    "RouteFacts",
+    "Sessions",
+    "Sink",
+    "SshEngine",
+    "Stream",
+    "Tokens",
+]

@@ -1,0 +1,174 @@
+"""The SSH link and the forward that rides on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from watchdogd.ports.clock import Deadline
+from watchdogd.settings import Address
+
+
+class Stream(Protocol):
+    """Bytes both ways, half-close included: one client's connection on the far side."""
+
+    def recv(self, size: int) -> bytes:
+        """Blocks; ``b""`` = the far side ended its half, *or* the link died: see ``ended_cleanly``."""
+        ...
+
+    def sendall(self, data: bytes) -> None:
+        """Blocks until all is taken; raises ``OSError`` or ``EOFError`` if the link is gone."""
+        ...
+
+    def shutdown_write(self) -> None:
+        """Ends our half."""
+        ...
+
+    def ended_cleanly(self) -> bool:
+        """After ``recv`` gave ``b""``: True if the far side really ended its half."""
+        ...
+
+    def closed(self) -> bool:
+        """True if nothing can pass in either direction any more."""
+        ...
+
+    def close(self) -> None:
+        """Ends both directions; never blocks long; may be called from any thread, twice."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """What a command on the server printed, cut at the caller's limit."""
+
+    status: int
+    stdout: bytes
+    stderr: bytes
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkFacts:
+    """Never a verdict."""
+
+    connected_at: float
+    """``run`` clock."""
+    last_received_at: float
+    """``run`` clock of the last SSH message of any kind."""
+    round_trip: float | None
+    """Seconds, of the last answered keepalive."""
+
+
+class Link(Protocol):
+    """One authenticated SSH connection."""
+
+    def open(self, to: Address, deadline: Deadline) -> Stream:
+        """A ``direct-tcpip`` channel to a port on the server.
+
+        Raises ``Permanent(FORWARD_DENIED)`` or ``Transient(RUNTIME_REFUSED)`` if the far sshd
+        said no (the link is proven good then), ``Transient(FORWARD_STALLED)`` if it did not
+        answer by the deadline though the link speaks, ``Transient(LINK_LOST)`` if the link is
+        dead or silent.
+        """
+        ...
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        deadline: Deadline,
+        stdin: bytes = b"",
+        limit: int = 262_144,
+    ) -> Completed:
+        """Run a command on the server (``shlex.join`` happens here, nowhere else).
+
+        Output beyond ``limit`` bytes is dropped. Raises ``Transient(REMOTE_WEDGED)`` at the
+        deadline, ``Transient(LINK_LOST)`` if the link is gone. A non-zero status is no error.
+        """
+        ...
+
+    def stdio(self, argv: Sequence[str], deadline: Deadline) -> Stream:
+        """Run a command and give its stdin and stdout as a stream. Raises as ``run``."""
+        ...
+
+    def facts(self) -> LinkFacts:
+        """What is known without asking the far side."""
+        ...
+
+    def alive(self) -> bool:
+        """False once the connection ended."""
+        ...
+
+    def close(self, deadline: Deadline) -> None:
+        """End it; never raises."""
+        ...
+
+
+class LinkNews(Protocol):
+    """What a link tells while it lives; called from its own threads, must not block."""
+
+    def silent(self) -> None: ...
+
+    def speaking(self) -> None: ...
+
+    def lost(self, detail: str) -> None: ...
+
+
+class SshEngine(Protocol):
+    """Makes links. Never touches the listener, never redials by itself."""
+
+    def dial(self, deadline: Deadline, news: LinkNews) -> Link:
+        """Raises ``Transient`` or ``Permanent`` with cause, phase, detail, mend and ``reached``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForwardFacts:
+    """Counters since the agent's start."""
+
+    bound: bool
+    holder: str
+    """Who holds the port if it is not ours."""
+    open_connections: int
+    sent_bytes: int
+    received_bytes: int
+
+
+class Forward(Protocol):
+    """The local listener: bound once, kept over links, closed at the end."""
+
+    def bind(self) -> None:
+        """Raises ``Transient(PORT_CONFLICT)`` whose detail names the holder. Idempotent."""
+        ...
+
+    def use(self, link: Link | None) -> Link | None:
+        """New connections go over ``link`` from now on; returns the one it replaces."""
+        ...
+
+    def drop(self, link: Link) -> None:
+        """If ``link`` serves new connections, none does from now on."""
+        ...
+
+    def clients_of(self, link: Link) -> int:
+        """How many client connections ride on that link."""
+        ...
+
+    def answer(self, text: str, retry_after: float) -> None:
+        """What a client is told (503) once the hold is over and no link is up."""
+        ...
+
+    def dialing(self, running: bool) -> None:
+        """While a dial runs, clients without a link wait for its end, beyond the hold."""
+        ...
+
+    @property
+    def remote(self) -> Address:
+        """The port on the server that clients reach."""
+        ...
+
+    def facts(self) -> ForwardFacts: ...
+
+    def close(self, deadline: Deadline) -> None:
+        """Stop listening, end all clients."""
+        ...
