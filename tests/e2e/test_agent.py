@@ -106,15 +106,18 @@ def test_the_address_outlives_the_container(bench: Bench) -> None:
 def every_command_line() -> Iterator[set[bytes]]:
     """All that ``ps`` could show meanwhile: arguments and environment of every process, again and again."""
     seen: set[bytes] = set()
+    young: dict[str, float] = {}
     over = threading.Event()
 
     def look() -> None:
         while not over.wait(0.01):
-            for entry in Path("/proc").iterdir():
-                if entry.name.isdigit() and int(entry.name) != os.getpid():
+            now = time.monotonic()
+            for pid in (name for name in os.listdir("/proc") if name.isdigit()):
+                # A process may become another program, but does so soon after its start.
+                if now - young.setdefault(pid, now) < 2 and int(pid) != os.getpid():
                     for name in ("cmdline", "environ"):
                         with contextlib.suppress(OSError):
-                            seen.add((entry / name).read_bytes())
+                            seen.add(Path(f"/proc/{pid}/{name}").read_bytes())
 
     thread = threading.Thread(target=look, name="every-command-line")
     thread.start()
