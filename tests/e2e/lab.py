@@ -19,11 +19,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import TypeVar
 
 from tests.e2e.agent import TARGET, Agent
 from tests.e2e.server import SESSION, Life, Server
+from tests.lab.closing import Closing
 from tests.lab.docker import Dockerd
 from tests.lab.needs import free_port
 from watchdogd.adapters.clock import SystemClock
@@ -58,7 +58,7 @@ class Mark:
     sshd: int
 
 
-class Bench:
+class Bench(Closing):
     """Nothing runs but the server until ``run_container`` and ``start``. ``close`` ends everything.
 
     ``settings``: further keys of the target, without ``targets.NAME``; ``None`` takes one away.
@@ -285,17 +285,6 @@ class Bench:
     def close(self) -> None:
         """Ends agent, server, containers; removes the folder. Complains about what did not end."""
         self._stack.close()
-
-    def __enter__(self) -> Bench:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def token_of(url: str) -> str:

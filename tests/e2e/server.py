@@ -18,9 +18,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
+from tests.lab.closing import Closing
 from tests.lab.docker import Dockerd
 from tests.lab.sshd import Sshd, free_port
 
@@ -57,7 +57,7 @@ class Life:
     """How often the engine itself started it again."""
 
 
-class Server:
+class Server(Closing):
     """sshd, tmux and home folder of their own below one folder; the engine is the caller's.
 
     ``environment`` is laid over what a login gets. Use as a context manager or call ``close``: it ends
@@ -187,17 +187,6 @@ class Server:
                 os.kill(pid, signal.SIGKILL)
         shutil.rmtree(self.folder, ignore_errors=True)
         assert not left, f"left on the server: {left}"
-
-    def __enter__(self) -> Server:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _await_end(self) -> dict[int, str]:
         """What still runs in the name of this server 5 s after its end."""

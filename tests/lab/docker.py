@@ -19,13 +19,14 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from types import TracebackType
+
+from tests.lab.closing import Closing
 
 READY_SECONDS = 30.0
 STOP_SECONDS = 15.0
 
 
-class Dockerd:
+class Dockerd(Closing):
     """A running engine. Use as a context manager, or call ``close``; both leave nothing behind.
 
     Raises ``RuntimeError`` with the daemon's last words if it does not get ready.
@@ -120,17 +121,6 @@ class Dockerd:
             _ip("link", "del", self.bridge)
             _drop_cgroups(self.bridge)
         shutil.rmtree(self.root, ignore_errors=True)
-
-    def __enter__(self) -> Dockerd:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _argv(self) -> list[str]:
         return [

@@ -7,7 +7,8 @@ import struct
 import threading
 from contextlib import suppress
 from enum import Enum
-from types import TracebackType
+
+from tests.lab.closing import Closing
 
 _POLL = 0.05
 
@@ -26,7 +27,7 @@ class RelayMode(Enum):
     """New connections are ended with no byte, as sshd does under MaxStartups."""
 
 
-class Relay:
+class Relay(Closing):
     """Listens on a free loopback port and passes to ``target`` (host, port) until closed."""
 
     def __init__(self, target: tuple[str, int]) -> None:
@@ -43,17 +44,6 @@ class Relay:
         self._listener.settimeout(_POLL)
         self.port: int = self._listener.getsockname()[1]
         self._start(self._accept, "relay-accept")
-
-    def __enter__(self) -> Relay:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def set(self, mode: RelayMode) -> None:
         """Applies from now on."""

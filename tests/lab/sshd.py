@@ -13,9 +13,9 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
+from tests.lab.closing import Closing
 from watchdogd.settings import SshSettings
 
 _WAIT = 10.0
@@ -48,7 +48,7 @@ def stop_process(process: subprocess.Popen[bytes], limit: float = _WAIT) -> None
         process.wait(limit)
 
 
-class Sshd:
+class Sshd(Closing):
     """Starts in the constructor; ``close`` ends the listener and every session and removes the folder.
 
     ``options`` are further ``sshd_config`` lines, such as ``{"AllowTcpForwarding": "no"}``.
@@ -73,17 +73,6 @@ class Sshd:
         except BaseException:
             self.close()
             raise
-
-    def __enter__(self) -> Sshd:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     # ------------------------------------------------------------ what a client needs
 

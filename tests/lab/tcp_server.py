@@ -7,14 +7,14 @@ import struct
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from types import TracebackType
 
+from tests.lab.closing import Closing
 from watchdogd.settings import Address
 
 Handler = Callable[[socket.socket], None]
 
 
-class TcpServer:
+class TcpServer(Closing):
     """Listens on a free port until closed; ``address`` is where."""
 
     def __init__(self, handler: Handler) -> None:
@@ -27,17 +27,6 @@ class TcpServer:
         self.address = Address("127.0.0.1", self._listener.getsockname()[1])
         self._acceptor = threading.Thread(target=self._accept, name="server-accept", daemon=True)
         self._acceptor.start()
-
-    def __enter__(self) -> TcpServer:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """End the listener and all connections."""
