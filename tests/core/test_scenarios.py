@@ -529,3 +529,24 @@ def test_restart_needs_the_server_to_show_the_fault() -> None:
     choice = choose(served, world.policy, world.env())
     assert choice.remedy is None
     assert [reason for _, reason, _ in choice.refusals] == [Refusal.NO_SIGHT]
+
+
+def test_spent_budget_says_when_it_comes_back() -> None:
+    world = healthy()
+    spent = tuple(
+        Charge(
+            remedy=Remedy.START_CONTAINER,
+            key=f"old:{number}",
+            wall=1.7e9 + world.now - 60.0 * number,
+            boot=world.now - 60.0 * number,
+            boot_id="laptop-boot",
+        )
+        for number in range(5)
+    )
+    world.state = replace(world.state, charges=spent)
+    world.container = Cause.CONTAINER_EXITED
+    world.play(60)
+    told = [fact.detail for fact in world.facts if isinstance(fact, RemedyRefused)]
+    assert any("5 in 1 h, 10 in 24 h" in one and "once more in 5" in one for one in told), told
+    world.play(HOUR)
+    done(world, Remedy.START_CONTAINER)

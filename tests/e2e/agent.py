@@ -229,7 +229,7 @@ class Agent:
         """Each remedy that was passed over, with the reason."""
         found = set()
         for record in self.records(since):
-            if " is not done: " in str(record.get("event")):
+            if "remedy" in record and "reason" in record:
                 found.add((str(record["remedy"]), str(record["reason"])))
         return found
 

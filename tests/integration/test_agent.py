@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -264,6 +266,10 @@ def test_a_signal_ends_it_within_5_seconds_and_leaves_nothing(
     assert took < 5.0
     assert (process.returncode, errors.read_text()) == (0, "")
     assert not control_path(settings.agent.state_dir, os.environ).exists()
+    first, *_, last = (json.loads(line) for line in told.read_text().splitlines())
+    assert re.match(r"watchdogd \S+ starts: targets a100; configuration ", first["event"])
+    assert first["event"].endswith(f"metrics on http://{settings.agent.listen}/metrics")
+    assert last["event"] == "stopped"
 
 
 def _answers(settings: Settings, process: subprocess.Popen[bytes]) -> bool:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 import pytest
 
-from watchdogd.cli import status
+from tests.lab.sshd import keygen
+from watchdogd.cli import output, status
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
@@ -44,3 +48,119 @@ def test_a_link_that_only_a_person_can_mend_has_no_next_dial(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "  ssh link down, no dial until host_key is mended"
     assert all(len(line) <= 80 for line in lines)
+
+
+def shown(capsys: pytest.CaptureFixture[str], tell: Callable[[], object]) -> str:
+    with click.Context(click.Command("status")):
+        tell()
+    return capsys.readouterr().out
+
+
+BOX: dict[str, object] = {
+    "name": "box", "state": "up", "since": "2026-01-01T00:00:00.000Z", "cause": "session_missing",
+    "phase": "suspect", "detail": "", "mend": "", "refusals": [], "recent": [], "layers": [],
+}  # fmt: skip
+NOW = datetime(2026, 1, 1, 0, 0, 44, tzinfo=UTC).timestamp()
+
+
+def test_a_suspicion_is_not_told_as_the_state(capsys: pytest.CaptureFixture[str]) -> None:
+    text = shown(capsys, lambda: status._whole(BOX, NOW))
+    assert text.startswith("box is up for 44s; looking closer: session_missing\n")
+    assert status._line(BOX, NOW).split(maxsplit=2)[2] == "for 44s; looking closer: session_missing"
+
+
+@pytest.mark.parametrize("reason", ["ask", "budget", "halted", "operator", "failed_start"])
+def test_what_only_a_person_can_do_is_said_with_the_newest_reason(
+    capsys: pytest.CaptureFixture[str], reason: str
+) -> None:
+    told = {"kind": "remedy_refused", "remedy": "start_container", "reason": reason}
+    box = BOX | {
+        "phase": "held",
+        "refusals": [
+            {"remedy": "reconnect", "reason": "no_sight"},
+            {"remedy": "start_container", "reason": reason},
+        ],
+        "recent": [told | {"detail": "old"}, told | {"detail": "somebody stopped it"},
+                   told | {"reason": "no_sight", "detail": "nothing to do with it"}],
+    }  # fmt: skip
+    text = shown(capsys, lambda: status._whole(box, NOW))
+    assert "  needs a person: somebody stopped it\n" in text
+
+
+def test_a_cause_without_a_remedy_needs_a_person() -> None:
+    box = BOX | {"phase": "held", "cause": "host_key", "mend": "ssh-keygen -R h"}
+    assert status._person(box) == "needs a person: ssh-keygen -R h"
+    assert status._person(BOX | {"phase": "held"}) == ""
+    waits = {"refusals": [{"remedy": "reconnect", "reason": "halted"}]}
+    assert status._person(BOX | waits | {"phase": "held"}) != ""
+    assert status._person(BOX | waits | {"phase": "steady"}) == ""
+
+
+def test_one_target_through_a_pipe_loses_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    words = [f"word-{number}" for number in range(40)]
+    box = BOX | {
+        "phase": "held",
+        "state": "down",
+        "detail": " ".join(words),
+        "mend": "a " + "k" * 90,
+    }
+    text = shown(capsys, lambda: status._lines(box, NOW))
+    lines = text.splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    assert all(line.startswith("  ") for line in lines[1:])
+    assert [word for word in text.split() if word.startswith("word-")] == words
+    assert text.count("k") == 90
+    cut = output.cut(status._line(box, NOW))
+    assert len(cut) <= 80
+    assert cut.split()[-1] == "..."
+    assert cut.split()[-2] in words
+
+
+@pytest.fixture
+def unreachable(tmp_path: Path, free_port: int) -> list[str]:
+    """The command line of a target whose server is not there, up to its verb."""
+    file, key = tmp_path / "w.toml", keygen(tmp_path / "key")
+    file.write_text(
+        f'[agent]\nstate_dir = "{tmp_path}/s"\nlisten = "127.0.0.1:0"\n'
+        f'[targets.box]\nruntime.kind = "external"\nforward.local = "127.0.0.1:{free_port}"\n'
+        f'ssh = {{ host = "127.0.0.1", port = 1, identity_file = "{key}" }}\n'
+    )
+    return [sys.executable, "-m", "watchdogd", "--config", str(file)]
+
+
+def ended(argv: list[str], home: Path) -> subprocess.CompletedProcess[str]:
+    env = {name: os.environ[name] for name in ("PATH", "WATCHDOGD_TEST_RUN") if name in os.environ}
+    return subprocess.run(argv, env={**env, "HOME": str(home)}, capture_output=True, text=True,
+                          timeout=60, check=False)  # fmt: skip
+
+
+def test_one_round_ends_with_the_verdict_on_each_target(
+    unreachable: list[str], tmp_path: Path
+) -> None:
+    done = ended([*unreachable, "run", "--once"], tmp_path)
+    assert done.returncode == 2, done.stderr
+    *log, head, detail = done.stdout.splitlines()
+    assert (head, detail[:20]) == ("box is down: sshd_down", "  no connection to 1")
+    assert all(line.startswith("{") for line in log)
+
+
+def test_check_tells_a_local_port_that_a_stranger_holds(
+    unreachable: list[str], tmp_path: Path, free_port: int
+) -> None:
+    with socket.create_server(("127.0.0.1", free_port)):
+        done = ended([*unreachable, "check"], tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert f"127.0.0.1:{free_port} is held by " in done.stdout
+    assert f"(pid {os.getpid()})" in done.stdout
+
+
+def test_a_metrics_port_that_is_taken_names_its_holder_and_key(
+    unreachable: list[str], tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        where = f"127.0.0.1:{taken.getsockname()[1]}"
+        file = Path(unreachable[-1])
+        file.write_text(file.read_text().replace("127.0.0.1:0", where))
+        done = ended([*unreachable, "run", "--once"], tmp_path)
+    assert f"{where} is held by " in done.stdout
+    assert f"(pid {os.getpid()}); free it, or set another agent.listen" in done.stdout

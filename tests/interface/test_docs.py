@@ -13,10 +13,12 @@ import pytest
 from tools import metrics_page
 from watchdogd import cli
 from watchdogd.cli import output
+from watchdogd.core.budget import LIMITS
 from watchdogd.core.model import Policy
 from watchdogd.core.words import HARM, Harm, Remedy
 from watchdogd.demo.faults import FAULTS
 from watchdogd.loading import load
+from watchdogd.settings import TargetSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -83,11 +85,16 @@ def test_every_link_to_a_file_leads_to_one(name: str) -> None:
 
 
 def test_the_readmes_configuration_is_accepted(tmp_path: Path) -> None:
-    (block,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
-    file = tmp_path / "config.toml"
-    file.write_text(block)
-    settings = load(str(file), {"HOME": str(tmp_path)})
-    assert [target.ssh.port for target in settings.targets.values()] == [8027]
+    blocks = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    targets: list[TargetSettings] = []
+    for number, block in enumerate(blocks):
+        file = tmp_path / f"{number}.toml"
+        file.write_text(block)
+        targets += load(str(file), {"HOME": str(tmp_path)}).targets.values()
+    container, session = targets
+    assert container.ssh.port == 8027
+    assert f" --port={session.forward.remote.port} " in session.runtime.session.command
+    assert "\n" not in session.runtime.session.command
 
 
 def test_the_readmes_table_is_of_the_faults_that_the_demo_makes() -> None:
@@ -128,3 +135,13 @@ def test_the_classes_of_the_remedies_are_those_of_the_core(harm: Harm) -> None:
     named = {Remedy(word) for word in re.findall(r"`(\w+)`", row[1])}
     assert named
     assert all(HARM[remedy] is harm for remedy in named)
+
+
+def test_the_budgets_are_those_of_the_core() -> None:
+    page = (ROOT / "docs/reference/configuration.md").read_text()
+    told = {}
+    for names, limits in re.findall(r"^\| (`\w+`.*?) \| (\d.*?) \|", page, re.MULTILINE):
+        windows = re.findall(r"(\d+) in (an|\d+) hour", limits)
+        for name in re.findall(r"`(\w+)`", names):
+            told[name] = [(int(most), 3600.0 * int(h.replace("an", "1"))) for most, h in windows]
+    assert told == {str(remedy): list(windows) for remedy, windows in LIMITS.items()}

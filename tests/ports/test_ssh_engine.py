@@ -137,7 +137,8 @@ class TestDial:
         error = refusal(make(sshd.settings(identity_file=str(locked))))
         assert isinstance(error, Permanent)
         assert (error.cause, error.reached) == (Cause.AUTH, False)
-        assert error.mend == f"ssh-add {locked}"
+        assert error.mend == f'eval "$(ssh-agent)" && ssh-add {locked}'
+        assert "SSH_AUTH_SOCK" in error.detail
 
     @pytest.mark.parametrize(("mode", "word"), [(None, "missing"), (0o644, "others may read")])
     def test_a_key_that_ssh_would_not_use(
@@ -178,7 +179,9 @@ class TestDial:
             error = refusal(make(rogue.settings()))
             assert isinstance(error, Permanent)
             assert error.cause is Cause.HOST_KEY
-            assert error.mend == f"ssh-keygen -R '[127.0.0.1]:{rogue.port}' -f {rogue.known_hosts}"
+            forget = f"ssh-keygen -R '[127.0.0.1]:{rogue.port}' -f {rogue.known_hosts}"
+            assert error.mend.startswith("ask whoever runs the server")
+            assert error.mend.endswith(f": {forget}")
             log = rogue.log_text()
         assert "kex" in log.lower()
         assert "userauth-request" not in log

@@ -10,7 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from watchdogd.adapters.instance import AlreadyRunning, InstanceLock, private_folder
+from watchdogd.adapters.instance import (
+    AlreadyRunning,
+    InstanceLock,
+    private_folder,
+    running_agent,
+)
 
 
 def test_the_folder_is_made_private_and_the_second_is_refused_with_the_first_ones_pid(
@@ -81,3 +86,13 @@ def test_an_own_folder_that_is_too_open_is_made_private(tmp_path: Path, inside: 
         (tmp_path / "lock").touch()
     InstanceLock(tmp_path).close()
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
+
+
+def test_who_runs_is_told_while_it_runs_and_no_longer(tmp_path: Path) -> None:
+    assert running_agent(tmp_path) is None
+    lock = InstanceLock(tmp_path)
+    assert running_agent(tmp_path) == os.getpid()
+    with pytest.raises(AlreadyRunning, match=f"`watchdogd status`.*`kill {os.getpid()}`"):
+        InstanceLock(tmp_path)
+    lock.close()
+    assert running_agent(tmp_path) is None

@@ -16,7 +16,9 @@ def test_a_folder_of_parts_that_cannot_be_listed_is_a_problem(tmp_path: Path) ->
     file = tmp_path / "config.toml"
     file.write_text(MINIMAL)
     (tmp_path / "conf.d").symlink_to("conf.d")
-    with pytest.raises(ConfigError, match=r"conf\.d: found it cannot be read: Too many levels"):
+    with pytest.raises(
+        ConfigError, match=r"conf\.d: found something that cannot be read: Too many levels"
+    ):
         load(str(file), {"HOME": str(tmp_path)})
 
 

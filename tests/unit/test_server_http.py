@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from watchdogd.adapters.server_http import read_framed, server_argv
+from watchdogd.adapters.server_http import read_framed, server_argv, server_stdin
 from watchdogd.ports import EngineRefused, HttpEnd
 from watchdogd.settings import Address
 
@@ -76,7 +76,7 @@ def test_a_token_with_quotes_and_backslashes_arrives_whole() -> None:
         argv = server_argv("m", Address(*listener.getsockname()), "/api", 5.0)
         with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as shell:
             assert shell.stdin is not None
-            shell.stdin.write(f"{token}\n".encode())
+            shell.stdin.write(server_stdin(token))
             shell.stdin.close()
             listener.settimeout(10)
             client, _ = listener.accept()

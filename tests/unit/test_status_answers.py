@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from watchdogd.adapters.tokens import TokenFile
 from watchdogd.control import StatusAnswers
 from watchdogd.core.commands import StateChanged
 from watchdogd.core.events import LinkLost
@@ -138,7 +141,12 @@ BUSY = TargetState(
 )  # fmt: skip
 
 
-def answers(view: View, tokens: dict[str, KnownToken], *names: str) -> StatusAnswers:
+OURS = ForwardFacts(bound=True, holder="", open_connections=2, sent_bytes=10, received_bytes=20)
+
+
+def answers(
+    view: View, tokens: dict[str, KnownToken], *names: str, forward: ForwardFacts = OURS
+) -> StatusAnswers:
     settings = Settings(
         agent=AgentSettings(state_dir="/s"),
         targets={name: target(name, 9000 + number) for number, name in enumerate(names)},
@@ -147,9 +155,6 @@ def answers(view: View, tokens: dict[str, KnownToken], *names: str) -> StatusAns
     facts = [StateChanged(old=State.UP, new=State.DOWN, cause=None, detail=f"x {TOKEN}")]
     env = Env(run=1.0, boot=1.0, wall=1_789_999_999.0, boot_id="b", chance=0.0)
     recent.told("a", LinkLost(number=1), facts, TargetState(), env)
-    forward = ForwardFacts(
-        bound=True, holder="", open_connections=2, sent_bytes=10, received_bytes=20
-    )
     return StatusAnswers(
         lambda: view, settings, tokens, recent, {"a": lambda: forward}, StillClock()
     )
@@ -246,3 +251,47 @@ def test_no_next_dial_at_all_is_no_number_that_json_lacks() -> None:
     shown = json.loads(json.dumps(answer({"verb": "status"}), allow_nan=False))
     link = shown["targets"][0]["link"]
     assert (link["next_dial_in"], link["stopped_by"]) == (None, "host_key")
+
+
+@pytest.mark.parametrize(
+    ("holder", "said"),
+    [("nc (pid 7)", "held by nc (pid 7), which would be given the token"), ("", "not bound yet")],
+)
+def test_no_url_leads_to_a_port_that_is_not_ours(holder: str, said: str) -> None:
+    facts = replace(OURS, bound=False, holder=holder)
+    found = answers(VIEW, {"a": KnownToken(TOKEN)}, "a", forward=facts)({"verb": "url"})
+    error = found["error"]
+    assert isinstance(error, dict)
+    assert error["code"] == "port_not_ours"
+    assert said in error["message"]
+    assert "9000" in error["message"]
+    assert TOKEN not in json.dumps(found)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (Kind.CONTAINER, "shows it in its log, which is read at the next look"),
+        (Kind.SESSION, "set targets.a.runtime.token_file to a file of mode 0600"),
+        (Kind.EXTERNAL, "set targets.a.runtime.token_file to a file of mode 0600"),
+    ],
+)
+def test_an_unknown_token_says_where_it_will_come_from(kind: Kind, said: str) -> None:
+    known = replace(target("a", 9000), runtime=RuntimeSettings(kind=kind))
+    settings = Settings(agent=AgentSettings(), targets={"a": known})
+    tokens = {"a": KnownToken(None)}
+    answer = StatusAnswers(lambda: VIEW, settings, tokens, RecentFacts(), {}, StillClock())
+    assert said in str(answer({"verb": "url"}))
+
+
+def test_a_token_file_that_cannot_be_used_says_why(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("secret-token")
+    file.chmod(0o644)
+    runtime = RuntimeSettings(kind=Kind.EXTERNAL, token_file=str(file))
+    settings = Settings(
+        agent=AgentSettings(), targets={"a": replace(target("a", 9000), runtime=runtime)}
+    )
+    tokens = {"a": TokenFile(str(tmp_path / "made"), str(file))}
+    answer = StatusAnswers(lambda: VIEW, settings, tokens, RecentFacts(), {}, StillClock())
+    assert f"chmod 600 {file}" in str(answer({"verb": "url"}))

@@ -240,8 +240,8 @@ class _Bridge:
     def _answer(self) -> None:
         """Server to client; owns the channel and the end of the bridge."""
         try:
-            if (stream := self._open()) is not None:
-                self._carry(stream)
+            if (opened := self._open()) is not None:
+                self._carry(*opened)
         except (OSError, EOFError, WatchdogdError):
             pass  # the client sees its connection end; the engine asks the server why
         finally:
@@ -250,8 +250,8 @@ class _Bridge:
             self._client.close()
             self._owner.ended(self)
 
-    def _open(self) -> Stream | None:
-        """The channel, opened and kept, unless the bridge was closed meanwhile."""
+    def _open(self) -> tuple[Stream, bytes] | None:
+        """The channel, opened and kept, with what came of the answer already."""
         mark = secrets.token_hex(16)
         link = self._owner.current()
         deadline = Deadline(self._owner.clock, self.expires)
@@ -262,23 +262,24 @@ class _Bridge:
         if closed:
             stream.close()
             return None
-        return stream if self._skip_to(mark, stream) else None
+        begun = self._skip_to(mark, stream)
+        return None if begun is None else (stream, begun)
 
-    def _skip_to(self, mark: str, stream: Stream) -> bool:
-        """Drop what the login shell printed, the mark's line included; hand on what follows it."""
+    def _skip_to(self, mark: str, stream: Stream) -> bytes | None:
+        """Drop what the login shell printed, the mark's line included; what follows it, if it came."""
         line, seen = f"{mark}\n".encode(), b""
         while line not in seen:
             data = stream.recv(CHUNK)
             seen += data
             if not data or len(seen) > NOISE_LIMIT:
-                return False
+                return None
         self.expires = self._owner.clock.run() + self._owner.life
         self._marked.set()
-        self._client.sendall(seen.partition(line)[2])
-        return True
+        return seen.partition(line)[2]
 
-    def _carry(self, stream: Stream) -> None:
-        left = ANSWER_LIMIT
+    def _carry(self, stream: Stream, begun: bytes) -> None:
+        left = ANSWER_LIMIT - len(begun)
+        self._client.sendall(begun)
         while left > 0 and (data := stream.recv(min(CHUNK, left))):
             left -= len(data)
             self._client.sendall(data)

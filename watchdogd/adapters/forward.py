@@ -21,7 +21,7 @@ import sshtunnel
 from watchdogd.adapters.bounded import within
 from watchdogd.adapters.forward_answer import Refusal, refuse
 from watchdogd.adapters.forward_slot import Slot
-from watchdogd.adapters.port_holder import UNKNOWN, holder_of
+from watchdogd.adapters.port_holder import conflict
 from watchdogd.adapters.pump import Meter, pump
 from watchdogd.core.words import Cause
 from watchdogd.errors import ConfigError, Permanent, Problem, Transient
@@ -207,10 +207,7 @@ class ListeningForward:
     def _conflict(self, error: OSError | None) -> Transient:
         taken = error is not None and error.errno == errno.EADDRINUSE
         why = error.strerror if error is not None else "cannot be bound"
-        if taken:
-            self._holder = holder_of(self._local.port) if self._local.port else UNKNOWN
-        else:  # a privileged port, or an address that this machine lacks: nobody is to be ended
-            self._holder = f"the system ({why})"
+        self._holder = conflict(self._local, error)
         return Transient(
             Cause.PORT_CONFLICT,
             f"{self._local} is held by {self._holder}" + (f" ({why})" if taken else ""),

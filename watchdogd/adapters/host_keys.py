@@ -121,7 +121,8 @@ def verify(plan: SshPlan, known: tuple[KnownKey, ...], kind: str, blob: bytes) -
         raise _refused(
             f"the host key of {plan.known_name} changed: it shows {shown}, and {plain[0].file} "
             f"knows {plain[0].kind} {fingerprint(plain[0].blob)}. Somebody may be in between",
-            change_command(plan, plain[0].file),
+            "ask whoever runs the server for its new fingerprint; only if it is the one shown: "
+            + change_command(plan, plain[0].file),
         )
     if any(key.marker == "@cert-authority" for key in known):
         raise _refused(

@@ -36,11 +36,7 @@ class InstanceLock:
             os.close(self._file)
             if not isinstance(error, BlockingIOError):
                 raise
-            who = f"process {holder}" if holder.isdecimal() else "another process"
-            raise AlreadyRunning(
-                f"an agent already runs on the state folder {folder} ({who}); "
-                "end it first, or give this one its own agent.state_dir"
-            ) from error
+            raise AlreadyRunning(_already(folder, holder)) from error
         os.ftruncate(self._file, 0)
         os.pwrite(self._file, f"{os.getpid()}\n".encode("ascii"), 0)
 
@@ -49,6 +45,34 @@ class InstanceLock:
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
+
+
+def running_agent(folder: Path) -> int | None:
+    """The process id of the agent that holds the folder now, or ``None``. Leaves no trace."""
+    try:
+        file = os.open(folder / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.read(file, 32).decode("ascii", "replace").strip()
+        return int(holder) if holder.isdecimal() else None
+    except OSError:
+        return None
+    finally:
+        os.close(file)
+    return None
+
+
+def _already(folder: Path, holder: str) -> str:
+    who, end = "another process", "end it"
+    if holder.isdecimal():
+        who, end = f"process {holder}", f"`kill {holder}` ends it"
+    return (
+        f"an agent already runs on the state folder {folder} ({who}): `watchdogd status` shows what "
+        f"it knows, {end}; or give this one its own agent.state_dir"
+    )
 
 
 def private_folder(folder: Path) -> Path:

@@ -24,6 +24,8 @@ from watchdogd.errors import Permanent
 from watchdogd.ports import Deadline
 
 _AGENT_SECONDS = 10.0
+_PUBLIC_BYTES = 64
+_PUBLIC_STARTS = (b"ssh-", b"ecdsa-sha2-", b"sk-ssh-", b"sk-ecdsa-", b"---- BEGIN SSH2 PUBLIC KEY")
 _MOST_KEYS = 5
 """Each key is a login attempt, and sshd ends the connection at the sixth (``MaxAuthTries``)."""
 
@@ -106,7 +108,7 @@ class LoginKeys:
         return tuple(chosen)
 
     def _add_file(self, file: str, chosen: list[LoginKey]) -> None:
-        found = load_key(file)
+        found = load_key(file, agent=self._agent is not None)
         if isinstance(found, _Unusable):
             self._troubles.append(found)
         else:
@@ -118,12 +120,12 @@ class LoginKeys:
     def _none_usable(self, plan: SshPlan) -> Permanent:
         told = "; ".join(f"{one.shown}: {one.why}" for one in self._troubles)
         mend = next((one.mend for one in self._troubles if one.mend), "")
-        first = plan.identity_files[0] if plan.identity_files else "~/.ssh/id_ed25519"
+        copy = f"ssh-copy-id -p {plan.port} {shlex.quote(f'{plan.user}@{plan.host}')}"
         return Permanent(
             Cause.AUTH,
             f"no key to log in with as {plan.user} ({told})",
             phase="auth",
-            mend=mend or f"ssh-keygen -t ed25519 -f {shlex.quote(first)}",
+            mend=mend or f"ssh-keygen -t ed25519 && {copy}",
         )
 
 
@@ -136,19 +138,47 @@ def public_half(file: str) -> bytes | None:
         return None
 
 
-def load_key(file: str) -> paramiko.PKey | _Unusable:
-    """The private key in a file, or why it cannot be used and the command that mends it."""
+def load_key(file: str, *, agent: bool) -> paramiko.PKey | _Unusable:
+    """The private key in a file, or why it cannot be used and what mends it; that never overwrites a
+    file. ``agent``: an ssh-agent answers, which could hold the key."""
     quoted = shlex.quote(file)
     try:
         about = Path(file).stat()
+        if stat.S_ISREG(about.st_mode) and _is_public(file):
+            return _public(file)
         if about.st_uid == os.geteuid() and stat.S_IMODE(about.st_mode) & 0o077:
             return _Unusable(file, "others may read it", f"chmod 600 {quoted}")
         return paramiko.PKey.from_path(file)
     except FileNotFoundError:
         return _Unusable(file, "is missing", f"ssh-keygen -t ed25519 -f {quoted}")
     except OSError as error:
-        return _Unusable(file, f"cannot be read ({error.strerror})", "")
+        return _Unusable(file, f"cannot be read ({error.strerror})", f"ls -lL {quoted}")
     except (TypeError, paramiko.PasswordRequiredException):
-        return _Unusable(file, "is locked with a passphrase", f"ssh-add {quoted}")
+        return _locked(file, agent=agent)
     except (ValueError, UnknownKeyType, paramiko.SSHException):
-        return _Unusable(file, "is no private key that can be used", "")
+        why = "is no private key that can be used; a new one needs another file name"
+        return _Unusable(file, why, f"ssh-keygen -y -f {quoted}")
+
+
+def _is_public(file: str) -> bool:
+    """Told by what is in it: somebody may have named a private key ``.pub``."""
+    with open(file, "rb") as stream:
+        return stream.read(_PUBLIC_BYTES).lstrip().startswith(_PUBLIC_STARTS)
+
+
+def _public(file: str) -> _Unusable:
+    private = file.removesuffix(".pub")
+    named = private if private != file else "without .pub"
+    mend = f"name the private key in ssh.identity_file: {named}"
+    return _Unusable(file, "is the public key", mend)
+
+
+def _locked(file: str, *, agent: bool) -> _Unusable:
+    quoted = shlex.quote(file)
+    if agent:
+        return _Unusable(file, "is locked with a passphrase", f"ssh-add {quoted}")
+    why = (
+        "is locked with a passphrase, and no ssh-agent answers: watchdogd must be started in the "
+        "shell that knows one (SSH_AUTH_SOCK)"
+    )
+    return _Unusable(file, why, f'eval "$(ssh-agent)" && ssh-add {quoted}')

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from watchdogd.settings import Address
+
 _PROC = Path("/proc")
 _LISTENING = "0A"
 UNKNOWN = "another process"
+SYSTEM = "the system"
+"""Nobody holds the port: it may not be, or cannot be, listened on."""
 
 
 def listening_inodes(table: str, port: int) -> frozenset[str]:
@@ -23,13 +29,42 @@ def listening_inodes(table: str, port: int) -> frozenset[str]:
 
 def holder_of(port: int) -> str:
     """``PROGRAM (pid N)`` for each holder, or "another process" where the system does not tell."""
+    links = _links(port)
+    found = [f"{_program(pid)} (pid {pid})" for pid in _pids() if _holds(pid, links)]
+    return ", ".join(found) or UNKNOWN
+
+
+def is_held_by(port: int, pid: int) -> bool:
+    """True if that process listens on the port; False where the system does not tell."""
+    return _holds(pid, _links(port))
+
+
+def conflict(local: Address, error: OSError | None) -> str:
+    """Who keeps us from listening on ``local``: the holders, or the system with its reason."""
+    if error is not None and error.errno == errno.EADDRINUSE:
+        return holder_of(local.port) if local.port else UNKNOWN
+    # A privileged port, or an address that this machine lacks: nobody is to be ended.
+    return f"{SYSTEM} ({error.strerror if error is not None else 'cannot be bound'})"
+
+
+def refused_bind(local: Address) -> OSError | None:
+    """Why ``local`` could not be listened on now, or ``None``. Nothing listens on it meanwhile."""
+    family = socket.AF_INET6 if ":" in local.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as trial:
+        try:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind((local.host, local.port))
+        except OSError as error:
+            return error
+    return None
+
+
+def _links(port: int) -> set[str]:
     inodes: frozenset[str] = frozenset()
     for name in ("tcp", "tcp6"):
         with suppress(OSError):
             inodes |= listening_inodes((_PROC / "net" / name).read_text(), port)
-    links = {f"socket:[{inode}]" for inode in inodes}
-    found = [f"{_program(pid)} (pid {pid})" for pid in _pids() if _holds(pid, links)]
-    return ", ".join(found) or UNKNOWN
+    return {f"socket:[{inode}]" for inode in inodes}
 
 
 def _pids() -> Iterator[int]:

@@ -55,8 +55,8 @@ except OSError:
 _SHELL = """
 mark=$1 host=$2 port=$3 path=$4 name=$5 seconds=$6 limit=$7 python=$8 url=$9
 IFS= read -r token || :
+IFS= read -r quoted || :
 with_curl() {
-  quoted=$(printf '%s' "$token" | sed 's/[\\\\"]/\\\\&/g')
   { if [ -n "$token" ]; then printf 'header = "Authorization: token %s"\\n' "$quoted"; fi; } |
     curl -q -K - -s -g -i --raw --http1.1 --noproxy '*' --proto =http -m "$seconds" \\
       -A watchdogd -H "Host: $name" -H 'Accept: application/json' -H 'Connection: close' "$url"
@@ -103,10 +103,16 @@ class ServerHttp:
         done = self._current().run(
             server_argv(mark, address, path, seconds),
             deadline=deadline,
-            stdin=f"{text}\n".encode("ascii"),
+            stdin=server_stdin(text),
             limit=WIRE_LIMIT + 8192,
         )
         return read_framed(done.stdout, mark)
+
+
+def server_stdin(token: str) -> bytes:
+    """The token as it is, then as a quoted word of curl's configuration; a line each."""
+    quoted = token.replace("\\", "\\\\").replace('"', '\\"')
+    return f"{token}\n{quoted}\n".encode("ascii")
 
 
 def server_argv(mark: str, address: Address, path: str, seconds: float) -> Sequence[str]:

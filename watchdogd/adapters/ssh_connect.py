@@ -69,7 +69,10 @@ def await_banner(connection: socket.socket, deadline: Deadline) -> None:
     try:
         head = connection.recv(256, socket.MSG_PEEK)
     except TimeoutError as error:
-        raise _banner(Cause.HOST_UNREACHABLE, "accepted, then said nothing") from error
+        raise _banner(
+            Cause.HOST_UNREACHABLE,
+            "accepted, then said nothing; is there an SSH server on that port?",
+        ) from error
     except OSError as error:
         raise _banner(Cause.SSHD_REJECTS, f"ended the connection ({error.strerror})") from error
     if not head:

@@ -18,13 +18,14 @@ from watchdogd.adapters.clock import SystemClock
 from watchdogd.adapters.config_watch import FolderWatch
 from watchdogd.adapters.instance import InstanceLock, private_folder
 from watchdogd.adapters.journal import SqliteJournal
+from watchdogd.adapters.port_holder import conflict
 from watchdogd.adapters.ssh_resolve import SshPlan
 from watchdogd.app import folders
 from watchdogd.app.doors import Door, Doors
 from watchdogd.app.health import health
 from watchdogd.app.parts import Parts, close_all, parts_of, plans
 from watchdogd.carrying import Executor
-from watchdogd.control import ControlServer, StatusAnswers
+from watchdogd.control import ControlServer, Occupied, StatusAnswers
 from watchdogd.core import machine
 from watchdogd.core.events import FilesChanged, Started
 from watchdogd.core.model import View
@@ -39,6 +40,7 @@ from watchdogd.settings import Secret, Settings
 from watchdogd.sinks.log import LogSink
 from watchdogd.sinks.metrics import MetricsSink
 from watchdogd.sinks.recent import RecentFacts
+from watchdogd.sinks.sentences import Place
 from watchdogd.sinks.series import TunnelFacts
 from watchdogd.web import Routes, WebServer
 from watchdogd.workers import Workers
@@ -203,13 +205,17 @@ class Agent:
             name: Member(policy=policy, carrier=self._executors[name])
             for name, policy in self._policies.items()
         }
+        places = {
+            name: Place(local=str(target.forward.local), host=target.ssh.host)
+            for name, target in self._settings.targets.items()
+        }
         return Loop(
             members,
             self._inbox,
             self._clock,
             step=machine.step,
             first=machine.first,
-            sinks=(LogSink(), self._metrics, self._recent, *sinks),
+            sinks=(LogSink(places), self._metrics, self._recent, *sinks),
             completed=self._metrics.round_took,
         )
 
@@ -254,7 +260,6 @@ class Agent:
     def _files_changed(self, changed: frozenset[Path]) -> None:
         for name, parts in self._parts.items():
             if changed & _files(parts):
-                log.info("known_hosts or a key of %s changed", name)
                 self._inbox.post(name, FilesChanged())
 
     def _open_web(self) -> Door:
@@ -262,7 +267,13 @@ class Agent:
         routes = Routes(
             metrics=self._metrics.render, round_age=self._loop.age, unready=self.unready
         )
-        server = WebServer(agent.listen, routes, self._clock, agent.allowed_hosts)
+        try:
+            server = WebServer(agent.listen, routes, self._clock, agent.allowed_hosts)
+        except OSError as error:
+            holder = conflict(agent.listen, error)
+            raise Occupied(
+                f"{agent.listen} is held by {holder}; free it, or set another agent.listen"
+            ) from error
         server.start()
         return server
 

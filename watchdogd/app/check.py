@@ -13,6 +13,7 @@ from pathlib import Path
 from watchdogd.adapters.clock import SystemClock
 from watchdogd.adapters.ssh_resolve import SshPlan
 from watchdogd.app.folders import state_path, token_path
+from watchdogd.app.local_port import stranger_on, with_stranger
 from watchdogd.app.parts import Parts, parts_of, plans
 from watchdogd.app.results import CheckResult, result_of
 from watchdogd.carrying import Executor
@@ -37,6 +38,9 @@ JOBS_A_TARGET = 4
 
 def check_targets(settings: Settings, names: Iterable[str]) -> Mapping[str, CheckResult]:
     """Dial, put a forward on a free port, run every probe once, judge. Repairs nothing.
+
+    A local port that somebody else than our own agent holds is ``port_conflict``, and the target is
+    down: no client can reach it, as the agent itself would say.
 
     Ends within about 100 s. Raises ``ConfigError`` if a host needs another engine, ``Transient`` if
     ssh does not tell its configuration, or the check itself does not end.
@@ -90,7 +94,9 @@ def _check(
     folder: Path,
 ) -> CheckResult:
     news: queue.SimpleQueue[Event] = queue.SimpleQueue()
-    elsewhere = replace(target.forward, local=Address(target.forward.local.host, 0))
+    local = target.forward.local
+    stranger = stranger_on(local, state_dir)
+    elsewhere = replace(target.forward, local=Address(local.host, 0))
     parts = parts_of(
         replace(target, forward=elsewhere),
         plan,
@@ -104,7 +110,10 @@ def _check(
         observed = _round(parts, clock, workers, news)
     finally:
         parts.close(Deadline.after(clock, CLOSE_SECONDS))
-    return result_of(observed.observations, target.runtime.kind)
+    seen = observed.observations
+    if stranger:
+        seen = with_stranger(seen, local, stranger, target.name)
+    return result_of(seen, target.runtime.kind)
 
 
 def _round(

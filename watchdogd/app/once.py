@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from watchdogd.app.results import CheckResult, result_of
 from watchdogd.core.commands import Fact
@@ -41,6 +42,11 @@ class FirstRound:
     def results(self) -> Mapping[str, CheckResult]:
         """Of all targets; one that had no whole round is unknown."""
         return {
-            name: self._results.get(name) or result_of((), kind)
+            name: self._results.get(name) or _without_round(kind)
             for name, kind in self._kinds.items()
         }
+
+
+def _without_round(kind: Kind) -> CheckResult:
+    result = result_of((), kind)
+    return replace(result, verdict=replace(result.verdict, detail="no whole round ended in time"))

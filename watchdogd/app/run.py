@@ -8,15 +8,16 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum
+from importlib.metadata import version
 from types import FrameType
 
 from watchdogd.adapters.instance import AlreadyRunning
 from watchdogd.app.agent import Agent
 from watchdogd.app.once import FirstRound
-from watchdogd.app.results import exit_code
+from watchdogd.app.results import CheckResult, exit_code
 from watchdogd.errors import Transient
 from watchdogd.settings import Settings
 from watchdogd.sinks.log import configure
@@ -44,8 +45,15 @@ SIGNALS = {
 News = queue.SimpleQueue[End]
 
 
-def run_agent(settings: Settings, *, once: bool = False, dry_run: bool = False) -> int:
-    """Run the agent in the foreground; returns the exit code.
+def run_agent(
+    settings: Settings,
+    *,
+    once: bool = False,
+    dry_run: bool = False,
+    tell: Callable[[Mapping[str, CheckResult]], None] = lambda results: None,
+) -> int:
+    """Run the agent in the foreground; returns the exit code. ``tell``: with ``once`` it is given
+    what the round found of each target, once the agent has ended; not after a signal.
 
     0 after SIGTERM or SIGINT; with ``once`` the codes of ``check``; 70 if the decision loop broke;
     75 if another agent holds the state folder, or it cannot be used. Raises ``ConfigError`` (78) if
@@ -68,14 +76,28 @@ def run_agent(settings: Settings, *, once: bool = False, dry_run: bool = False) 
         except OSError as error:
             return _refused(f"the state folder cannot be used: {error}")
         configure(settings.agent.log_format, settings.agent.log_level, agent.secrets)
+        log.info(_beginning(settings, once=once, dry_run=dry_run))
         agent.start()
         end = _await_end(news, ONCE_SECONDS if once else None)
         hanging = agent.stop()
     if hanging:
         log.warning("ended with jobs that hang: %s", ", ".join(hanging))
+    log.info("stopped")
     if end is End.LOOP:
         return BROKEN
-    return exit_code(first.results()) if once and end is not End.SIGNAL else FINE
+    if not once or end is End.SIGNAL:
+        return FINE
+    tell(first.results())
+    return exit_code(first.results())
+
+
+def _beginning(settings: Settings, *, once: bool, dry_run: bool) -> str:
+    how = " (one round)" if once else " (observe only)" if dry_run else ""
+    return (
+        f"watchdogd {version('watchdogd')} starts{how}: targets {', '.join(settings.targets)}; "
+        f"configuration {', '.join(settings.files) or 'built in'}; "
+        f"metrics on http://{settings.agent.listen}/metrics"
+    )
 
 
 def _refused(why: str) -> int:

@@ -22,6 +22,8 @@ SCHEMA = "watchdogd.check/1"
 def check(target: str | None, as_json: bool) -> int:
     """Look at TARGET (or all) once and repair nothing.
 
+    A local port that somebody else than our own agent holds is port_conflict: down.
+
     Exit 0 up, 1 degraded, 2 down, 3 unknown or offline; first of all 78 for a bad configuration and
     77 for a refused login or host key. Of several targets the worst counts: 77, 2, 3, 1, 0.
     """
@@ -63,8 +65,7 @@ def _print(name: str, result: CheckResult) -> None:
     from watchdogd.control.ladder import ladder
 
     verdict = result.verdict
-    cause = f": {verdict.cause}" if verdict.cause else ""
-    output.say(f"{name} is {output.state(str(result.state))}{cause}")
+    output.head(name, str(result.state), verdict.cause)
     layers = ladder(verdict, result.observations, now=0.0)
     output.ladder([{**layer, "age": None} for layer in layers], verdict.detail)
     output.mend(verdict.mend)

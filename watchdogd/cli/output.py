@@ -105,12 +105,20 @@ def printable(text: str) -> str:
 
 
 def wrapped(text: str, indent: int) -> None:
-    """A sentence of the result, folded at 80 columns."""
+    """A sentence of the result, folded at 80 columns, between words where that can be."""
     width = min(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns)
     clean = text.replace("\x1b", "")
     for line in textwrap.wrap(clean, max(40, width), initial_indent=" " * indent,
-                              subsequent_indent=" " * indent):  # fmt: skip
+                              subsequent_indent=" " * indent, break_on_hyphens=False):  # fmt: skip
         say(line)
+
+
+def cut(line: str) -> str:
+    """The line in 80 columns, cut between two words if it is longer."""
+    if len(line) <= WIDTH:
+        return line
+    kept = line[: WIDTH - 3].rpartition(" ")[0]
+    return f"{kept or line[: WIDTH - 4]} ..."
 
 
 def emit(answer: Mapping[str, object]) -> None:
@@ -175,6 +183,11 @@ def _code(error: WatchdogdError) -> int:
     if isinstance(error, Transient | Permanent) and error.cause in LOGIN:
         return REFUSED
     return TEMPORARY if isinstance(error, Transient) else FAILED
+
+
+def head(name: str, word: str, cause: str | None) -> None:
+    """The verdict on one target in a line: ``check`` begins with it, ``run --once`` ends with it."""
+    say(f"{name} is {state(word)}" + (f": {cause}" if cause else ""))
 
 
 def state(word: str) -> str:

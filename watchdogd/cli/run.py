@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import click
 
 from watchdogd.cli import output
+
+if TYPE_CHECKING:
+    from watchdogd.app import CheckResult
 
 
 @click.command()
@@ -15,11 +20,20 @@ from watchdogd.cli import output
 @click.option("--dry-run", is_flag=True, help="Only say what it would do; repair nothing.")
 @output.common
 def run(once: bool, dry_run: bool) -> int:
-    """Keep every target usable until a signal ends it (exit 0 then)."""
+    """Keep every target usable until a signal ends it (exit 0 then). With --once the verdict on
+    each target is printed at the end."""
     from watchdogd.loading import load
 
     settings = load(output.config_option(), os.environ)
 
     from watchdogd.app import run_agent
 
-    return run_agent(settings, once=once, dry_run=dry_run)
+    return run_agent(settings, once=once, dry_run=dry_run, tell=_tell)
+
+
+def _tell(results: Mapping[str, CheckResult]) -> None:
+    for name, result in results.items():
+        output.head(name, str(result.state), result.verdict.cause)
+        if result.verdict.detail:
+            output.wrapped(result.verdict.detail, 2)
+        output.mend(result.verdict.mend)

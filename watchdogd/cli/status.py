@@ -12,6 +12,7 @@ import click
 from watchdogd.adapters.clock import SystemClock
 from watchdogd.cli import output
 from watchdogd.cli.agent import ask_agent
+from watchdogd.sinks.series import HAND_CAUSES, HAND_REFUSALS
 
 
 @click.command()
@@ -33,29 +34,70 @@ def status(target: str | None, as_json: bool) -> int:
     for each in targets:
         if sys.stdout.isatty():
             _whole(each, now)
+        elif target is None:
+            output.say(output.cut(_line(each, now)))
         else:
-            output.say(_line(each, now)[: output.WIDTH])
+            _lines(each, now)
     return output.FINE
 
 
 def _line(target: Mapping[str, Any], now: float) -> str:
-    words = [f"{target['name']:<12}", f"{target['state']:<9}"]
-    if target.get("cause"):
-        words.append(str(target["cause"]))
-    if (seconds := _age(target.get("since"), now)) is not None:
-        words.append(f"for {output.ago(seconds)}")
-    if remedy := target.get("remedy"):
-        words.append(f"[{remedy['remedy']}]")
-    if target.get("detail"):
-        words.append(f"- {target['detail']}")
-    return " ".join(words).rstrip()
+    told = f" - {target['detail']}" if target.get("detail") else ""
+    return _words(target, now) + told
+
+
+def _lines(target: Mapping[str, Any], now: float) -> None:
+    """One target for a pipe: nothing is cut off."""
+    output.wrapped(_words(target, now), 0)
+    for text in (target.get("detail"), _person(target)):
+        if text:
+            output.wrapped(str(text), 2)
+    if target.get("mend"):
+        output.wrapped(f"to mend it: {target['mend']}", 2)
+
+
+def _words(target: Mapping[str, Any], now: float) -> str:
+    seconds, cause = _age(target.get("since"), now), target.get("cause")
+    since = "" if seconds is None else f"for {output.ago(seconds)}"
+    tried = f"[{target['remedy']['remedy']}]" if target.get("remedy") else ""
+    # While suspect the state is still the old one: its age is not that of the cause.
+    told = [f"{since}; looking closer: {cause}"] if _suspect(target) else [cause, since]
+    words = (f"{target['name']:<12}", f"{target['state']:<9}", *told, tried)
+    return " ".join(str(word) for word in words if word).rstrip()
+
+
+def _suspect(target: Mapping[str, Any]) -> bool:
+    return target.get("phase") == "suspect" and bool(target.get("cause"))
+
+
+def _person(target: Mapping[str, Any]) -> str:
+    """What only a person can do for the target; empty if there is nothing. The same rule as that of
+    the metric ``target_needs_hand``."""
+    held = target.get("phase") in ("confirmed", "held")
+    refusals = target.get("refusals", []) if held else []
+    reasons = {each["reason"]: each["remedy"] for each in refusals}
+    found = [reason for reason in reasons if reason in HAND_REFUSALS]
+    if not found and target.get("cause") not in HAND_CAUSES:
+        return ""
+    facts = [
+        fact
+        for fact in target.get("recent", [])
+        if fact.get("kind") == "remedy_refused" and fact.get("reason") in found
+    ]
+    why = facts[-1].get("detail") if facts else ""
+    refused = f"{reasons[found[0]]} is not done ({found[0]})" if found else ""
+    return f"needs a person: {why or refused or target.get('mend') or target.get('detail')}"
 
 
 def _whole(target: Mapping[str, Any], now: float) -> None:
-    cause = f": {target['cause']}" if target.get("cause") else ""
-    age = _age(target.get("since"), now)
+    age, cause = _age(target.get("since"), now), target.get("cause")
     since = f" for {output.ago(age)}" if age is not None else ""
-    output.say(f"{target['name']} is {output.state(target['state'])}{cause}{since}")
+    told = f": {cause}{since}" if cause else since
+    if _suspect(target):
+        told = f"{since}; looking closer: {cause}"
+    output.say(f"{target['name']} is {output.state(target['state'])}{told}")
+    if person := _person(target):
+        output.wrapped(person, 2)
     output.ladder(target.get("layers", []), str(target.get("detail") or ""))
     output.mend(str(target.get("mend") or ""))
     _link(target.get("link") or {}, target.get("forward") or {}, now)

@@ -14,6 +14,7 @@ from urllib.parse import quote
 from watchdogd.adapters.clock import SystemClock
 from watchdogd.control.ladder import ladder
 from watchdogd.core.model import TargetState, View
+from watchdogd.core.words import Kind
 from watchdogd.errors import WatchdogdError
 from watchdogd.ports import Clock, ForwardFacts, Tokens
 from watchdogd.settings import Settings
@@ -50,7 +51,8 @@ class StatusAnswers:
 
     def __call__(self, request: Mapping[str, object]) -> dict[str, object]:
         """``{"verb": "status" | "url", "target": name or null}`` -> the answer, or ``{"error": ...}``
-        with ``code`` (``no_such_target``, ``no_token``, ``which_target``, ``no_such_verb``)."""
+        with ``code`` (``no_such_target``, ``no_token``, ``port_not_ours``, ``which_target``,
+        ``no_such_verb``)."""
         verb, target = request.get("verb"), request.get("target")
         name = target if isinstance(target, str) else None
         if target is not None and name not in self._settings.targets:
@@ -122,13 +124,50 @@ class StatusAnswers:
         name = target or names[0]
         token = self._token(name)
         if not token:
-            return _error("no_token", f"the token of {name} is not known yet")
+            return _error("no_token", self._no_token(name))
+        if stranger := self._not_ours(name):
+            return _error("port_not_ours", stranger)
         port = self._settings.targets[name].forward.local.port
         return {
             "schema": URL_SCHEMA,
             "target": name,
             "url": f"http://localhost:{port}/?token={quote(token, safe='')}",
         }
+
+    def _not_ours(self, name: str) -> str:
+        """Why nobody may be sent to the local port now: who listens there would be given the token."""
+        ask, local = self._forwards.get(name), self._settings.targets[name].forward.local
+        facts = ask() if ask is not None else None
+        if facts is not None and facts.bound:
+            return ""
+        if facts is not None and facts.holder:
+            return (
+                f"{local} is held by {facts.holder}, which would be given the token; free it, or "
+                f"set another port in targets.{name}.forward.local"
+            )
+        return f"{local} is not bound yet, so the address leads nowhere; ask again"
+
+    def _no_token(self, name: str) -> str:
+        """What makes the token known, by the kind of the runtime."""
+        runtime = self._settings.targets[name].runtime
+        unknown, key = f"the token of {name} is not known", f"targets.{name}.runtime.token_file"
+        if runtime.token_file is not None:
+            return f"{unknown}: {key} cannot be used: {self._token_trouble(name)}"
+        if runtime.kind is Kind.CONTAINER:
+            return (
+                f"{unknown} yet: a container that the agent did not make shows it in its log, which "
+                f"is read at the next look; ask again, or set {key} to a file of mode 0600 that "
+                "holds it"
+            )
+        return f"{unknown}: set {key} to a file of mode 0600 that holds the runtime's own token"
+
+    def _token_trouble(self, name: str) -> str:
+        try:
+            self._tokens[name].current()
+        except (WatchdogdError, OSError, KeyError) as error:
+            mend = getattr(error, "mend", "")
+            return f"{error}; try: {mend}" if mend else str(error)
+        return "it was mended just now; ask again"
 
     def _token(self, name: str) -> str:
         """Empty if none is known, or if its file cannot be read now."""

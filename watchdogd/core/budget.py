@@ -64,6 +64,17 @@ def remaining(remedy: Remedy, state: TargetState, policy: Policy, env: Env) -> i
     return min(max(0, most - sum(1 for one in spent if one < span)) for most, span in windows)
 
 
+def seconds_until_one(remedy: Remedy, state: TargetState, policy: Policy, env: Env) -> float:
+    """Until age gives one application back; 0 if one is left now (or there is no budget)."""
+    spent = ages(remedy, state, env)
+    waits = [0.0]
+    for most, span in limits(remedy, policy):
+        within = [one for one in spent if one < span]
+        if len(within) >= most:
+            waits.append(span - within[most - 1] if most else span)
+    return max(waits)
+
+
 def kept(charges: Sequence[Charge], env: Env) -> tuple[Charge, ...]:
     """The charges that still count in some window."""
     return tuple(one for one in charges if age(one, env) < 24 * HOUR)

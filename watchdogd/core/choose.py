@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from watchdogd.core import dialing
-from watchdogd.core.budget import ages, remaining
+from watchdogd.core.budget import ages, limits, remaining, seconds_until_one
 from watchdogd.core.model import (
     Env,
     Policy,
@@ -180,7 +180,12 @@ def _budget(remedy: Remedy, state: TargetState, policy: Policy, env: Env) -> Ref
     left = remaining(remedy, state, policy, env)
     if left is None or left > 0:
         return None
-    return Refusal.BUDGET, "as often as allowed already; only time gives the budget back"
+    wait = seconds_until_one(remedy, state, policy, env)
+    allowed = ", ".join(f"{most} in {span / 3600:.0f} h" for most, span in limits(remedy, policy))
+    return Refusal.BUDGET, (
+        f"done as often as allowed ({allowed}); once more in {wait / 60:.0f} min, "
+        "or start it by hand"
+    )
 
 
 def _observing(state: TargetState, policy: Policy) -> Refused:

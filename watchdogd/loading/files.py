@@ -68,7 +68,7 @@ def read(file: Path) -> tuple[tuple[Leaf, ...], tuple[Problem, ...]]:
     except ValueError as error:
         return (), (_broken(file, f"no valid TOML: {error}"),)
     except OSError as error:
-        return (), (_broken(file, f"it cannot be read: {error.strerror or error}"),)
+        return (), (_broken(file, f"something that cannot be read: {error.strerror or error}"),)
 
 
 def _bytes(file: Path) -> bytes:

@@ -23,8 +23,16 @@ class Key:
     file: FileRule | None = None
 
 
+SHORTEST_PACE = 0.1
+"""Seconds. Below it rounds follow each other without a rest, and no measurement ends in time."""
+
+
 def _duration() -> Key:
     return Key(v.duration, v.DURATION)
+
+
+def _pace() -> Key:
+    return Key(v.duration_from(SHORTEST_PACE), v.DURATION)
 
 
 def _loopback() -> Key:
@@ -111,9 +119,9 @@ TARGET: dict[str, Key] = {
         "a tmux session name: letters, digits, _ and -, at most 64 (no . and no :)",
     ),
     "runtime.session.command": Key(v.text, "a command line for the server's shell"),
-    "probe.interval": _duration(),
-    "probe.suspect_interval": _duration(),
-    "probe.timeout": _duration(),
+    "probe.interval": _pace(),
+    "probe.suspect_interval": _pace(),
+    "probe.timeout": _pace(),
     "heal.hung_after": _duration(),
     "heal.destructive_per_6h": Key(v.whole(0, 100), "a whole number, 0 to 100"),
     "heal.destructive_per_24h": Key(v.whole(0, 400), "a whole number, 0 to 400"),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from platformdirs import user_config_path, user_state_path
 
-from watchdogd.loading.values import Refused
+from watchdogd.loading.values import Refused, masked
 
 
 class FileRule(Enum):
@@ -31,8 +31,8 @@ def expand(name: str, environ: Mapping[str, str]) -> str:
 
 
 def checked(name: str, rule: FileRule, environ: Mapping[str, str]) -> str:
-    """The absolute path, or ``Refused`` if ``rule`` does not hold. The name itself is never echoed:
-    a token pasted in the place of a file name must not reach a message."""
+    """The absolute path, or ``Refused`` if ``rule`` does not hold. The name of a file for a secret
+    is never echoed: a token pasted in its place must not reach a message."""
     path = expand(name, environ)
     if not os.path.isabs(path):
         raise Refused("a path that is not absolute", "an absolute path, or one that begins with ~/")
@@ -41,7 +41,8 @@ def checked(name: str, rule: FileRule, environ: Mapping[str, str]) -> str:
     except FileNotFoundError:
         if rule in (FileRule.MAYBE, FileRule.FOLDER):
             return path
-        raise Refused("the name of a file that is not there") from None
+        named = "" if rule is FileRule.SECRET else f": {masked(path)}"
+        raise Refused(f"the name of a file that is not there{named}") from None
     except (OSError, ValueError) as error:
         raise Refused(f"a file that cannot be looked at ({_reason(error)})") from None
     _obeys(path, found, rule)

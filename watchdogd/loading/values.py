@@ -49,11 +49,14 @@ def shown(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, int) and value.bit_length() > _LARGEST_BITS:
         return "a huge number"  # Python refuses to write out such a one
-    text = str(value)
-    text = text if text.isprintable() else ascii(text)[1:-1]
-    text = _LOOKS_SECRET.sub("***", text)
+    text = masked(str(value))
     text = text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
     return f'"{text}"' if isinstance(value, str) else text
+
+
+def masked(text: str) -> str:
+    """The text on one line, with what looks like a token left out."""
+    return _LOOKS_SECRET.sub("***", text if text.isprintable() else ascii(text)[1:-1])
 
 
 def text(value: object) -> str:
@@ -128,6 +131,19 @@ def whole(least: int, most: int) -> Parser:
 def duration(value: object) -> float:
     """Seconds of a text such as ``"15s"``."""
     return _quantity(value, _SECONDS, most=_LONGEST)
+
+
+def duration_from(least: float) -> Parser:
+    """Seconds of a text such as ``"15s"``, at least ``least``."""
+
+    def parse(value: object) -> object:
+        seconds = duration(value)
+        if seconds < least:
+            allowed = f"{duration_text(least)} or more: rounds without a rest help nobody"
+            raise Refused(shown(value), allowed)
+        return seconds
+
+    return parse
 
 
 def size(value: object) -> int:

@@ -22,10 +22,11 @@ import structlog
 from watchdogd.core.commands import Fact
 from watchdogd.core.events import Event
 from watchdogd.core.model import Env, TargetState
+from watchdogd.sinks.console import Console
 from watchdogd.sinks.outlet import Outlet
 from watchdogd.sinks.redact import Redactor, Secrets
 from watchdogd.sinks.repeats import Repeats
-from watchdogd.sinks.sentences import Line, event_line, fact_line
+from watchdogd.sinks.sentences import NOWHERE, Line, Place, event_line, fact_line
 
 _FRAMES = 20
 _OWN = "watchdogd"
@@ -52,12 +53,13 @@ def configure(
     console = format == "console" or (format == "auto" and out.isatty())
     journal = _is_journal(out, os.environ if environ is None else environ)
     handler = _Handler(out, prefix=journal, console=console)
-    handler.setFormatter(_formatter(Redactor(secrets), console=console, colors=_colors(out)))
+    own = logging.getLevelNamesMapping()[level.upper()]
+    people = Console(colors=_colors(out), fields=own <= logging.DEBUG) if console else None
+    handler.setFormatter(_formatter(Redactor(secrets), people))
     root = logging.getLogger()
     for old in [old for old in root.handlers if isinstance(old, _Handler)]:
         root.removeHandler(old)
     root.addHandler(handler)
-    own = logging.getLevelNamesMapping()[level.upper()]
     logging.getLogger(_OWN).setLevel(own)
     # Libraries tell at info what only a developer wants to read.
     root.setLevel(logging.INFO if own <= logging.DEBUG else max(own, logging.WARNING))
@@ -74,27 +76,20 @@ def configure(
     )
 
 
-def _formatter(redactor: Redactor, *, console: bool, colors: bool) -> logging.Formatter:
+def _formatter(redactor: Redactor, people: Console | None) -> logging.Formatter:
     def redact(
         logger: Any, name: str, record: MutableMapping[str, Any]
     ) -> MutableMapping[str, Any]:
         ordered = {name: record.pop(name) for name in _FIRST if name in record} | dict(record)
         shown = redactor.value(ordered)
-        if not isinstance(shown, dict):
-            return {}
-        return {name: _tame(name, value) for name, value in shown.items()} if console else shown
+        return shown if isinstance(shown, dict) else {}
 
-    renderer: Any = structlog.processors.JSONRenderer(ensure_ascii=False)
-    if console:
-        renderer = structlog.dev.ConsoleRenderer(
-            colors=colors,
-            exception_formatter=structlog.dev.plain_traceback,
-        )
+    renderer: Any = people or structlog.processors.JSONRenderer(ensure_ascii=False)
     before: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.TimeStamper(fmt=None if people else "iso", utc=True),
         _exception,
     ]
     return structlog.stdlib.ProcessorFormatter(
@@ -109,14 +104,6 @@ def _formatter(redactor: Redactor, *, console: bool, colors: bool) -> logging.Fo
         keep_exc_info=False,
         keep_stack_info=False,
     )
-
-
-def _tame(name: str, value: object) -> object:
-    """A text for a terminal: what a server sent must neither steer it nor forge a line."""
-    if not isinstance(value, str):
-        return value
-    kept = "\n\t" if name == "exception" else ""
-    return "".join(c if c.isprintable() or c in kept else ascii(c)[1:-1] for c in value)
 
 
 def _exception(
@@ -216,7 +203,9 @@ class _Handler(logging.StreamHandler[Outlet]):
 class LogSink:
     """Implements ``ports.Sink``: one line a fact. Called by one thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, places: Mapping[str, Place] | None = None) -> None:
+        """``places``: where each target listens and leads; without it lines do not say it."""
+        self._places = places or {}
         self._log: Any = structlog.stdlib.get_logger(f"{_OWN}.facts")
         self._repeats = Repeats()
 
@@ -224,7 +213,7 @@ class LogSink:
         self, target: str, event: Event, facts: Sequence[Fact], state: TargetState, env: Env
     ) -> None:
         """Writes the event, if it is news, then each fact."""
-        news = event_line(event)
+        news = event_line(event, self._places.get(target, NOWHERE))
         if news is not None:
             self._write(target, news, state, env)
         for fact in facts:

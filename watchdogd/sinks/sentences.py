@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from watchdogd.core import commands as c
 from watchdogd.core import events as e
@@ -24,7 +25,23 @@ class Line:
     """Repeats of this kind are news again after this line."""
 
 
+class Place(NamedTuple):
+    """Where a target is, as its configuration says it."""
+
+    local: str
+    """Address that the forward listens on; empty = not told."""
+    host: str
+    """SSH host; empty = not told."""
+
+
+NOWHERE = Place(local="", host="")
 _UP = (State.UP,)
+_ENDED = {
+    Result.DONE: "is done",
+    Result.FAILED: "failed",
+    Result.NOTHING: "did nothing",
+    Result.UNKNOWN: "ended without a known effect",
+}
 _WATCHED = (Refusal.GRACE, Refusal.COOLDOWN, Refusal.VETO, Refusal.NO_SIGHT, Refusal.OBSERVE)
 
 
@@ -36,7 +53,7 @@ def fact_line(fact: c.Fact) -> Line:
         case c.RemedyRefused():
             return Line(
                 level="info" if fact.reason in _WATCHED else "warning",
-                text=f"{fact.remedy} is not done: {fact.reason}",
+                text=_refusal(fact),
                 fields={"remedy": fact.remedy, "reason": fact.reason, "detail": fact.detail},
                 repeats=("remedy_refused", fact.remedy, fact.reason),
             )
@@ -54,12 +71,21 @@ def fact_line(fact: c.Fact) -> Line:
             return _remedy(fact)
 
 
+def _refusal(fact: c.RemedyRefused) -> str:
+    if fact.reason is Refusal.OBSERVE:
+        return f"would do {fact.remedy} (observe only)"
+    yet = " yet" if fact.reason in _WATCHED else ""
+    return f"{fact.remedy} is not done{yet}: {fact.detail or fact.reason}"
+
+
 def _state(fact: c.StateChanged) -> Line:
-    cause = f" ({fact.cause})" if fact.cause else ""
-    bad = fact.new in (State.DOWN, State.DEGRADED)
+    cause = f": {fact.cause}" if fact.cause else ""
+    # Degraded without a cause is the way back to health, not news of trouble.
+    bad = fact.new is State.DOWN or (fact.new is State.DEGRADED and fact.cause is not None)
+    same = fact.old is fact.new
     return Line(
         level="warning" if bad else "info",
-        text=f"{fact.new}{cause}" if fact.old is fact.new else f"{fact.old} -> {fact.new}{cause}",
+        text=f"still {fact.new}{cause}" if same else f"now {fact.new}{cause} (was {fact.old})",
         fields={
             "state": fact.new,
             "cause": fact.cause,
@@ -103,28 +129,26 @@ def _remedy(fact: c.RemedyIntended | c.RemedyEnded | c.RemedyVerified) -> Line:
     if isinstance(fact, c.RemedyIntended):
         return Line(level="info", text=f"{intent.remedy} begins", fields=fields)
     if isinstance(fact, c.RemedyVerified):
-        proved = "health after it is proved" if fact.healthy else "no health after it in time"
+        proved = "worked: healthy again" if fact.healthy else "did not bring health in time"
         level = "info" if fact.healthy else "warning"
-        return Line(level=level, text=f"{intent.remedy}: {proved}", fields=fields)
+        return Line(level=level, text=f"{intent.remedy} {proved}", fields=fields)
     fields |= {"result": fact.result, "seconds": round(fact.seconds, 3)}
     fields |= {"detail": fact.detail, "mend": fact.mend}
     level = "info" if fact.result is Result.DONE else "warning"
-    return Line(
-        level=level,
-        text=f"{intent.remedy}: {fact.result} after {fact.seconds:.1f} s",
-        fields=fields,
-    )
+    text = f"{intent.remedy} {_ENDED[fact.result]} after {fact.seconds:.1f} s"
+    return Line(level=level, text=text, fields=fields)
 
 
-def event_line(event: e.Event) -> Line | None:
+def event_line(event: e.Event, place: Place = NOWHERE) -> Line | None:
     """The line for news of the link, the port or the laptop; ``None`` for what facts tell better."""
+    link = f"SSH link to {place.host}" if place.host else "SSH link"
     match event:
         case e.Started(journal_ok=False):
             return Line(level="error", text="the journal cannot be used: only observing")
         case e.LinkUp():
             return Line(
                 level="info",
-                text="ssh link up",
+                text=f"{link} is up",
                 fields={"link": event.number},
                 repeats=("link_up",),
                 ends="dial_failed",
@@ -133,35 +157,36 @@ def event_line(event: e.Event) -> Line | None:
             silent = isinstance(event, e.LinkSilent)
             return Line(
                 level="warning" if silent else "info",
-                text="ssh link is silent" if silent else "ssh link speaks again",
+                text=f"{link} is silent" if silent else f"{link} speaks again",
                 fields={"link": event.number},
                 repeats=("link_silent" if silent else "link_speaking",),
             )
         case e.LinkLost():
             fields = {"link": event.number, "detail": event.detail}
             return Line(
-                level="warning", text="ssh link lost", fields=fields, repeats=("link_lost",)
+                level="warning", text=f"{link} is lost", fields=fields, repeats=("link_lost",)
             )
         case e.DialFailed():
             return Line(
                 level="error" if event.permanent else "warning",
-                text=f"ssh dial failed: {event.cause}",
+                text=f"no {link}: {event.cause}",
                 fields={"cause": event.cause, "detail": event.detail, "mend": event.mend},
                 repeats=("dial_failed", event.cause),
             )
         case _:
-            return _around(event)
+            return _around(event, place)
 
 
-def _around(event: e.Event) -> Line | None:
+def _around(event: e.Event, place: Place) -> Line | None:
     match event:
         case e.PortBound():
-            return Line(level="info", text="forward listens", ends="bind_failed")
+            where = f" on {place.local}" if place.local else ""
+            return Line(level="info", text=f"forward listens{where}", ends="bind_failed")
         case e.BindFailed():
-            text = f"the forward's port is held by {event.holder}"
+            port = place.local or "the forward's port"
             return Line(
                 level="warning",
-                text=text,
+                text=f"{port} is held by {event.holder}",
                 fields={"cause": "port_conflict"},
                 repeats=("bind_failed", event.holder),
             )
