@@ -201,6 +201,7 @@ def server_pid(bench: Bench, life: Life) -> int:
     return pid
 
 
+@pytest.mark.timeout(240)
 def test_jupyter_frozen(frozen: Bench) -> None:
     """While a kernel computes it is never restarted; once nothing does, exactly once, and only after
     the server's side has confirmed for ``hung_after`` what the tunnel shows."""
@@ -223,11 +224,11 @@ def test_jupyter_frozen(frozen: Bench) -> None:
         assert frozen.server.life(life.id) == life
         kernel.kill()
         still = frozen.clock.wall()
-        later = again(frozen, life, 60)
+        later = again(frozen, life, 110)
     acts = frozen.server.timed_acts(begin.wall, frozen.clock.wall())
     assert frozen.actions(begin) == ["restart_container"]
     assert [act for _, act in acts] == ["kill 15", "die", "stop", "start", "restart"]
-    assert acts[0][0] - still >= 3.3, "signs of work count for 12 suspect intervals"
+    assert acts[0][0] - still >= 55, "a sign of work counts for 60 s"
     assert acts[0][0] - begin.wall >= 8, "hung_after"
     assert frozen.incidents(begin) == ["runtime_hung"]
     assert later.id == life.id

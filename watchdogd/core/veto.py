@@ -18,6 +18,8 @@ LEAST_INODES_RATIO = 0.02
 MOST_LOAD_PER_CORE = 4.0
 SETTLED_UPTIME_SECONDS = 120.0
 ENDED = (ContainerStatus.CREATED, ContainerStatus.EXITED, ContainerStatus.DEAD)
+SIGN_SECONDS = 60.0
+"""A sign of work counts for so long. No setting shortens it: it is what protects a run."""
 FRESH_SECONDS = 30.0
 """A server-side reading older than this is no sight (invariant I1)."""
 
@@ -43,11 +45,11 @@ def _used(process: ProcessCpu, before: dict[tuple[int, int], float]) -> float:
 def sign_of_life(state: TargetState, policy: Policy, run: float) -> bool | None:
     """Is there a sign that work goes on in the runtime? ``None`` = it cannot be told.
 
-    A sign counts for 12 suspect intervals (60 s). "No sign" needs two readings of the process
+    A sign counts for 60 s, however often the target is looked at. "No sign" needs two readings of the process
     list, at least ``policy.read_gap`` apart, the newer one fresh.
     """
     seen = state.work_seen_run
-    if seen is not None and run - seen <= policy.stable_seconds:
+    if seen is not None and run - seen <= SIGN_SECONDS:
         return True
     newest, baseline = state.sight.host, state.work_baseline
     if newest is None or newest.processes is None or run - newest.read_at > FRESH_SECONDS:
