@@ -550,3 +550,14 @@ def test_spent_budget_says_when_it_comes_back() -> None:
     assert any("5 in 1 h, 10 in 24 h" in one and "once more in 5" in one for one in told), told
     world.play(HOUR)
     done(world, Remedy.START_CONTAINER)
+
+
+def test_reconnect_after_an_outage_is_counted_by_what_caused_it() -> None:
+    world = healthy()
+    world.dial = Cause.SSHD_DOWN
+    world.kill_link().play(30)
+    world.dial = None
+    world.play(120)
+    assert shown(world) is State.UP
+    told = [fact.cause for fact in world.facts if isinstance(fact, Reconnected)]
+    assert told == [Cause.SSHD_DOWN]

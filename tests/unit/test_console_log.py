@@ -27,9 +27,7 @@ from watchdogd.sinks.console import Console
 from watchdogd.sinks.sentences import Place, fact_line
 
 PLACES = {"a100": Place(local="127.0.0.1:9000", host="abc.com")}
-INCIDENT = Incident(
-    id="a100-17", cause=Cause.HOST_KEY, opened_wall=1.0, opened_boot=1.0, first_failure_boot=0.5
-)
+INCIDENT = Incident(id="a100-17", cause=Cause.HOST_KEY, opened_wall=1.0, first_failure_boot=0.5)
 INTENT = Intent(
     key="k1",
     remedy=Remedy.START_SESSION,

@@ -57,9 +57,7 @@ CANARY = "c4n4ry-53cr3t-0123456789abcdef/+=&"
 WORD = "hunter2-word"
 """A secret that no pattern would find: only knowing it helps."""
 
-INCIDENT = Incident(
-    id="a100-17", cause=Cause.LINK_LOST, opened_wall=1.0, opened_boot=1.0, first_failure_boot=0.5
-)
+INCIDENT = Incident(id="a100-17", cause=Cause.LINK_LOST, opened_wall=1.0, first_failure_boot=0.5)
 INTENT = Intent(
     key="k1",
     remedy=Remedy.REFRESH_TOKEN,

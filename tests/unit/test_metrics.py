@@ -160,7 +160,7 @@ def intent(remedy: Remedy) -> Intent:
 
 
 def incident(cause: Cause) -> Incident:
-    return Incident(id="i", cause=cause, opened_wall=0, opened_boot=0, first_failure_boot=0)
+    return Incident(id="i", cause=cause, opened_wall=0, first_failure_boot=0)
 
 
 # -------------------------------------------------------------------- at the start

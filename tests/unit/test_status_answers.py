@@ -133,7 +133,7 @@ BUSY = TargetState(
         seen(Layer.SSH, Outcome.OK, Vantage.LAPTOP),
     ),
     refusals=((Remedy.RESTART_CONTAINER, Refusal.VETO),),
-    incident=Incident(id="a-1", cause=Cause.RUNTIME_HUNG, opened_wall=1_789_999_900.0, opened_boot=1.0,
+    incident=Incident(id="a-1", cause=Cause.RUNTIME_HUNG, opened_wall=1_789_999_900.0,
                       first_failure_boot=0.5, remedies=(Remedy.RECONNECT,)),
     intent=Intent(key="k", remedy=Remedy.RESTART_CONTAINER, incident="a-1", cause=Cause.RUNTIME_HUNG,
                   generation=Generation(), decided=997.0, deadline_seconds=60.0, charged=True),

@@ -101,7 +101,6 @@ class Incident:
     id: str
     cause: Cause
     opened_wall: float
-    opened_boot: float
     first_failure_boot: float
     """When the first failing round of its streak ended."""
     attempts: int = 0

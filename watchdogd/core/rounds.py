@@ -313,7 +313,6 @@ def _open(turn: Turn, streak: Streak) -> None:
         id=f"{int(env.wall * 1000):x}-{int(env.chance * 0xFFFF):04x}",
         cause=streak.cause,
         opened_wall=env.wall,
-        opened_boot=env.boot,
         first_failure_boot=streak.first_boot,
     )
     turn.change(incident=incident, incidents_opened=state.incidents_opened + 1)

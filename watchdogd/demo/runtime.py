@@ -18,7 +18,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Protocol
 
 from watchdogd.core.words import Kind
 from watchdogd.demo.sight import LOOPBACK, Process, answers, end, finish, look, send
@@ -73,17 +72,6 @@ class Program:
     def answers(self, timeout: float = 1.0) -> bool:
         """True if it answers on its own port, asked directly and not through the forward."""
         return answers(self.port, self.token_file.read_text(), timeout)
-
-
-class Runtime(Protocol):
-    """Something that runs a ``Program`` and can be ended for good."""
-
-    kind: Kind
-    program: Program
-
-    def start(self) -> None: ...
-
-    def close(self) -> None: ...
 
 
 def jupyter_installed() -> bool:
