@@ -84,6 +84,15 @@ def test_silent_link_gets_a_second_one_beside_it() -> None:
     done(world)
 
 
+def test_dial_that_ends_after_the_outage_was_confirmed_is_not_dialled_over() -> None:
+    world = healthy(dial_seconds=25.0)
+    world.freeze_link().play_until(State.DOWN, 25)
+    world.play(60)
+    assert shown(world) is State.UP
+    assert len(world.dials) == 1
+    done(world)
+
+
 def test_server_gone_for_ten_minutes_is_reconnected_only() -> None:
     world = healthy()
     world.dial = Cause.SSHD_DOWN

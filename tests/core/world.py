@@ -90,6 +90,8 @@ class World:
     dial: Cause | None = None
     """Why a dial fails now; None = it succeeds."""
     dial_permanent: bool = False
+    dial_seconds: float = 0.05
+    """How long a dial takes to its end."""
     container: Cause | None = None
     """What is wrong with the container; None = running."""
     runtime: Cause | None = None
@@ -190,6 +192,8 @@ class World:
         return self
 
     def take(self, event: Event) -> None:
+        if isinstance(event, LinkUp):
+            self.link, self.silent = event.number, False
         self.state, commands = step(self.state, event, self.policy, self.env())
         for command in commands:
             self.obey(command)
@@ -219,8 +223,7 @@ class World:
 
     def answer_dial(self, number: int) -> None:
         if self.dial is None and self.network:
-            self.link, self.silent = number, False
-            self.post(LinkUp(number=number), after=0.05)
+            self.post(LinkUp(number=number), after=self.dial_seconds)
         else:
             cause = self.dial or Cause.OFFLINE
             self.post(
@@ -230,7 +233,7 @@ class World:
                     permanent=self.dial_permanent,
                     reached=cause in (Cause.SSHD_REJECTS, Cause.AUTH, Cause.HOST_KEY),
                 ),
-                after=0.05,
+                after=self.dial_seconds,
             )
 
     def kill_link(self) -> World:

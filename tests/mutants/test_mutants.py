@@ -102,6 +102,14 @@ MUTANTS = (
         "two_restarts_in_six_hours",
     ),
     Mutant(
+        "evidence-of-the-old-link-counts-against-the-new-one",
+        "I14",
+        "choose.py",
+        "if state.verdict_since <= known.up_since:",
+        "if False:",
+        "is_not_dialled_over",
+    ),
+    Mutant(
         "late-observation-accepted",
         "I7",
         "rounds.py",

@@ -216,6 +216,9 @@ def _redial(state: TargetState, env: Env) -> Refused:
     if dialing.wanted(known):
         wait = known.next_at - env.run
         return (Refusal.COOLDOWN, f"next dial in {wait:.0f} s") if wait > 0 else None
+    if state.verdict_since <= known.up_since:
+        # What failed, failed on the way before this link: the next round tells whether it still does.
+        return Refusal.COOLDOWN, "the new link was not looked at yet"
     return _cooldown(Remedy.RECONNECT, state, env)
 
 

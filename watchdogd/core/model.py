@@ -245,6 +245,8 @@ class TargetState:
     shown_since_boot: float = 0.0
     verdict: Verdict = field(default_factory=Verdict)
     """Of the last round that was not void."""
+    verdict_since: float = 0.0
+    """``run`` clock, when that round began to look."""
     observations: tuple[Observation, ...] = ()
     """What each probe said last: what ``status`` shows."""
     streak: Streak = field(default_factory=Streak)

@@ -94,7 +94,7 @@ def observed(turn: Turn, event: Observed) -> None:
     if counts and _foreign(turn, event, verdict):
         counts = False
     if counts:
-        _count(turn, verdict)
+        _count(turn, verdict, event.started)
     shallow = all(one.vantage is not Vantage.SERVER for one in event.observations)
     pause = 0.0 if hurry else _pause(turn, verdict, shallow=shallow and counts)
     turn.look_again(pause)
@@ -135,14 +135,14 @@ def _foreign(turn: Turn, event: Observed, verdict: Verdict) -> bool:
     return True
 
 
-def _count(turn: Turn, verdict: Verdict) -> None:
+def _count(turn: Turn, verdict: Verdict, since: float) -> None:
     was_off = turn.state.verdict.cause in NO_NETWORK
     is_off = verdict.cause in NO_NETWORK
     if was_off and not is_off and (Layer.NETWORK, Outcome.OK) in verdict.layers:
         _network_back(turn)
     if verdict.outcome is Outcome.UNKNOWN:
         return
-    turn.change(verdict=verdict)
+    turn.change(verdict=verdict, verdict_since=since)
     if verdict.outcome is Outcome.OK:
         _good(turn)
     elif verdict.cause is not None:
