@@ -15,12 +15,19 @@ import queue
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Protocol
 
 from watchdogd.core.commands import Command, Fact, Publish, Wake
-from watchdogd.core.events import ClockStepped, Event, Observed, Resumed, Woke
+from watchdogd.core.events import (
+    ClockStepped,
+    Event,
+    Observed,
+    Resumed,
+    SettingsChanged,
+    Woke,
+)
 from watchdogd.core.model import (
     Env,
     Policy,
@@ -72,26 +79,68 @@ class Pulse:
     sink_failures: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Regroup:
+    """The targets after a change of the configuration; taken up between two events."""
+
+    members: Mapping[str, Member]
+    """All targets from now on. One that is not in here is forgotten."""
+    anew: frozenset[str] = frozenset()
+    """Those among them that were built anew: what was known of a target of that name is void."""
+    changed: Mapping[str, SettingsChanged] = field(default_factory=dict)
+    """What those are told that go on with other settings."""
+    moved: Callable[[], None] = lambda: None
+    """Called on the loop's thread once its own part is done: who reads the View follows suit here.
+    It must neither block nor raise."""
+    done: threading.Event = field(default_factory=threading.Event)
+
+
 class Inbox:
     """Where all threads meet the loop. ``post`` never blocks; it may be called from any thread."""
 
     def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[tuple[str, Event] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[tuple[str, Event] | Regroup | None] = queue.SimpleQueue()
 
     def post(self, target: str, event: Event) -> None:
         """Put one event of one target at the end."""
         self._queue.put((target, event))
 
+    def regroup(self, wanted: Regroup) -> None:
+        """Have the targets changed, after all that was posted so far."""
+        self._queue.put(wanted)
+
     def nudge(self) -> None:
         """End the loop's present wait without an event."""
         self._queue.put(None)
 
-    def take(self, wait: float) -> tuple[str, Event] | None:
-        """The oldest event, ``None`` if none came within ``wait`` seconds."""
+    def take(self, wait: float) -> tuple[str, Event] | Regroup | None:
+        """The oldest item, ``None`` if none came within ``wait`` seconds."""
         try:
             return self._queue.get(timeout=wait) if wait > 0 else self._queue.get_nowait()
         except queue.Empty:
             return None
+
+
+class Letterbox:
+    """One target's way into the inbox. Once closed it takes nothing more, so what a target's parts
+    say after their end is not taken for the word of those that were built in their place."""
+
+    def __init__(self, inbox: Inbox, target: str) -> None:
+        self._inbox = inbox
+        self._target = target
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def post(self, event: Event) -> None:
+        """Put one event at the inbox's end; never blocks."""
+        with self._lock:
+            if not self._closed:
+                self._inbox.post(self._target, event)
+
+    def close(self) -> None:
+        """Take nothing from now on."""
+        with self._lock:
+            self._closed = True
 
 
 class ClockWatch:
@@ -99,10 +148,14 @@ class ClockWatch:
 
     def __init__(self, clock: Clock, longest_interval: float) -> None:
         self._clock = clock
-        self._stood = max(STOOD_SECONDS, 2.5 * longest_interval)
+        self.expect(longest_interval)
         self._last = (clock.run(), clock.boot(), clock.wall())
         self.disturbed_run = float("-inf")
         """``run`` clock of the last sleep, standstill or step: what began before it is void."""
+
+    def expect(self, longest_interval: float) -> None:
+        """Seconds between two rounds of a healthy target: a gap like that is no standstill."""
+        self._stood = max(STOOD_SECONDS, 2.5 * longest_interval)
 
     def look(self) -> tuple[Resumed | ClockStepped, ...]:
         """What happened to time since the last look."""
@@ -136,6 +189,7 @@ class Loop:
         *,
         step: Step,
         first: Callable[[Env], TargetState],
+        anew: Callable[[TargetState, Env], TargetState],
         sinks: Sequence[Sink] = (),
         completed: Callable[[float], None] = lambda seconds: None,
     ) -> None:
@@ -144,13 +198,14 @@ class Loop:
         self._inbox = inbox
         self._clock = clock
         self._step = step
+        self._first = first
+        self._anew = anew
         self._sinks = tuple(sinks)
         self._completed = completed
         self._failures: Counter[str] = Counter()
         self._stopping = threading.Event()
         self._wakes: dict[str, float] = {}
-        longest = max((member.policy.interval for member in members.values()), default=0.0)
-        self._watch = ClockWatch(clock, longest)
+        self._watch = ClockWatch(clock, _longest(members))
         env = self._env()
         self._states = {name: first(env) for name in members}
         self._pulse = Pulse(last_round_run=env.run)
@@ -189,7 +244,9 @@ class Loop:
             return
         begun = self._clock.run()
         self._look_at_clocks()
-        if arrived is not None:
+        if isinstance(arrived, Regroup):
+            self._regroup(arrived)
+        elif arrived is not None and arrived[0] in self._members:
             self._deliver(*arrived)
         self._deliver_due()
         self._complete(self._clock.run() - begun)
@@ -217,6 +274,27 @@ class Loop:
             if self._wakes[target] <= now:
                 del self._wakes[target]
                 self._deliver(target, Woke())
+
+    def _regroup(self, wanted: Regroup) -> None:
+        env, before = self._env(), self._states
+        self._members = dict(wanted.members)
+        self._states = {
+            name: self._anew(before[name], env)
+            if name in wanted.anew and name in before
+            else before.get(name) or self._first(env)
+            for name in wanted.members
+        }
+        self._wakes = {
+            name: at
+            for name, at in self._wakes.items()
+            if name in wanted.members and name not in wanted.anew
+        }
+        self._watch.expect(_longest(wanted.members))
+        self._view = replace(self._view, targets=MappingProxyType(dict(self._states)))
+        wanted.moved()
+        for target, event in wanted.changed.items():
+            self._deliver(target, event)
+        wanted.done.set()
 
     def _deliver(self, target: str, event: Event) -> None:
         member = self._members[target]
@@ -260,6 +338,10 @@ class Loop:
 
     def _env(self) -> Env:
         return env_of(self._clock)
+
+
+def _longest(members: Mapping[str, Member]) -> float:
+    return max((member.policy.interval for member in members.values()), default=0.0)
 
 
 def env_of(clock: Clock) -> Env:

@@ -26,6 +26,7 @@ from watchdogd.core.events import (
     PortBound,
     RemedyFinished,
     Resumed,
+    SettingsChanged,
     Started,
     Woke,
 )
@@ -72,7 +73,7 @@ SOUND: dict[str, object] = {
     "remedies_work": True,
     "remedy_result": Result.DONE,
 }
-SHOCKS = ("none", "kill_link", "freeze_link", "sleep", "new_life", "clock")
+SHOCKS = ("none", "kill_link", "freeze_link", "sleep", "new_life", "clock", "edit", "redefine")
 
 episodes = st.lists(
     st.tuples(
@@ -97,6 +98,8 @@ def shock(world: World, kind: str) -> None:
             world.life += 1
         case "clock":
             world.take(ClockStepped(by=7200.0))
+        case "edit" | "redefine":
+            world.take(SettingsChanged(runtime=kind == "redefine"))
         case _:
             pass
 
@@ -152,6 +155,8 @@ EVENTS: list[Event] = [
     PortBound(),
     BindFailed(holder="python, pid 1"),
     FilesChanged(),
+    SettingsChanged(),
+    SettingsChanged(runtime=True),
 ]
 
 

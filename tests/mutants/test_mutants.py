@@ -238,6 +238,22 @@ MUTANTS = (
         "newest_word_from_the_server",
     ),
     Mutant(
+        "edit-gives-the-budget-back",
+        "I9",
+        "rounds.py",
+        "        not_before=(),\n    )",
+        "        not_before=(),\n        charges=(),\n    )",
+        "no_edit_gives_a_budget_back",
+    ),
+    Mutant(
+        "former-runtime-speaks-for-the-new-one",
+        "I7",
+        "rounds.py",
+        "    blinded(turn)\n    turn.change(\n        observations=(),",
+        "    turn.change(\n        observations=turn.state.observations,",
+        "evidence_of_the_former_runtime",
+    ),
+    Mutant(
         "unarmed-restarted",
         "section 6: armed",
         "choose.py",

@@ -10,14 +10,23 @@ import pytest
 
 from tests.fakes_clock import FakeClock
 from watchdogd.core.commands import Bind, Command, Dial, Fact, Publish, StateChanged, Wake
-from watchdogd.core.events import ClockStepped, Event, LinkUp, Observed, PortBound, Resumed, Woke
+from watchdogd.core.events import (
+    ClockStepped,
+    Event,
+    LinkUp,
+    Observed,
+    PortBound,
+    Resumed,
+    SettingsChanged,
+    Woke,
+)
 from watchdogd.core.model import (
     Env,
     Policy,
     TargetState,
 )
 from watchdogd.core.words import State
-from watchdogd.loop import Inbox, Loop, Member
+from watchdogd.loop import Inbox, Letterbox, Loop, Member, Regroup
 from watchdogd.ports import Sink
 
 CHANGED = StateChanged(old=State.UNKNOWN, new=State.UP, cause=None)
@@ -62,6 +71,7 @@ class Bench:
             self.clock,
             step=self.step,
             first=lambda env: TargetState(),
+            anew=lambda before, env: TargetState(round=100 + before.round),
             sinks=sinks,
             completed=self.took.append,
         )
@@ -254,3 +264,60 @@ def test_stop_ends_a_waiting_loop_at_once() -> None:
     bench.loop.stop()
     thread.join(2.0)
     assert not thread.is_alive()
+
+
+class Other:
+    """Another target's carrier."""
+
+    def __init__(self) -> None:
+        self.carried: list[Command] = []
+
+    def carry(self, command: Command, env: Env) -> None:
+        self.carried.append(command)
+
+
+def test_targets_come_go_and_begin_anew_between_two_events() -> None:
+    bench = Bench({PortBound: (Bind(),)})
+    before = bench.loop.view().targets["a100"]
+    seen: list[list[str]] = []
+    wanted = Regroup(
+        members={
+            "a100": Member(policy=Policy(interval=60.0), carrier=bench),
+            "b": Member(policy=Policy(), carrier=Other()),
+        },
+        changed={"a100": SettingsChanged()},
+        moved=lambda: seen.append(list(bench.loop.view().targets)),
+    )
+    bench.inbox.regroup(wanted)
+    assert bench.turn() == [SettingsChanged()]
+    assert (seen, wanted.done.is_set()) == ([["a100", "b"]], True)
+    assert bench.loop.view().targets["a100"].round == before.round + 1
+
+    renewed = Other()
+    again = Regroup(members={"b": Member(policy=Policy(), carrier=renewed)}, anew=frozenset({"b"}))
+    bench.post(PortBound())
+    bench.inbox.regroup(again)
+    bench.inbox.post("b", PortBound())
+    bench.post(PortBound())
+    bench.turn(4)
+    assert list(bench.loop.view().targets) == ["b"]
+    assert bench.loop.view().targets["b"].round == 101  # begun anew, then one event
+    assert renewed.carried == [Bind()]
+    assert bench.carried == [(Bind(), 2)]  # what came after its going is dropped
+
+
+def test_a_timer_of_a_target_that_went_does_not_fire() -> None:
+    bench = Bench({PortBound: (Wake(at=1001.0),)}).post(PortBound())
+    bench.turn()
+    bench.inbox.regroup(Regroup(members={}))
+    bench.clock.pass_by(5.0)
+    assert bench.turn(2) == []
+
+
+def test_a_closed_letterbox_takes_nothing() -> None:
+    bench = Bench()
+    letters = Letterbox(bench.inbox, "a100")
+    letters.post(PortBound())
+    letters.close()
+    letters.post(LinkUp(number=1))
+    assert bench.turn(2) == [PortBound()]

@@ -124,6 +124,14 @@ class FilesChanged:
     """known_hosts or a key file changed: what was refused may be allowed now."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingsChanged:
+    """The target has other settings from now on; its tunnel stayed as it is."""
+
+    runtime: bool = False
+    """What is behind the tunnel is described anew: all that was seen of it is void."""
+
+
 Event = (
     Started
     | Observed
@@ -139,4 +147,5 @@ Event = (
     | PortBound
     | BindFailed
     | FilesChanged
+    | SettingsChanged
 )

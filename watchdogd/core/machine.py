@@ -37,6 +37,7 @@ from watchdogd.core.events import (
     PortBound,
     RemedyFinished,
     Resumed,
+    SettingsChanged,
     Started,
     Woke,
 )
@@ -65,6 +66,18 @@ def first(env: Env) -> TargetState:
         shown_since_boot=env.boot,
         account=Account(booked_until=env.boot),
         last_up_wall=env.wall,
+    )
+
+
+def anew(before: TargetState, env: Env) -> TargetState:
+    """The state of a target that is built anew in the place of ``before``: nothing seen or counted
+    stays, but its time goes on being booked where it was, so that no second is lost or told twice."""
+    account = booked(before.account, before.shown, env.boot, asleep=0.0)
+    return replace(
+        first(env),
+        account=account,
+        last_up_wall=before.last_up_wall,
+        incidents_opened=before.incidents_opened,
     )
 
 
@@ -107,6 +120,10 @@ def _take(turn: Turn, event: Event) -> None:
                 turn.look_again(0)
         case FilesChanged():
             turn.change(dialing=dialing.freed(turn.state.dialing, turn.env))
+        case SettingsChanged(runtime=runtime):
+            if runtime:
+                rounds.redefined(turn)
+            turn.look_again(0)
         case _:
             assert_never(event)
 

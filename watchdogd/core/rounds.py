@@ -19,7 +19,7 @@ from watchdogd.core.model import (
     TargetState,
     Verdict,
 )
-from watchdogd.core.sight import Sight
+from watchdogd.core.sight import Generation, Sight
 from watchdogd.core.turn import Turn
 from watchdogd.core.words import HARM, Cause, Harm, Layer, Outcome, Phase, Vantage
 
@@ -56,6 +56,26 @@ def blinded(turn: Turn) -> None:
         turn.enter(Phase.BLIND)
         turn.change(verdict=Verdict())
     turn.look_again(0)
+
+
+def redefined(turn: Turn) -> None:
+    """The configuration says that something else is behind the tunnel: it is met for the first time.
+
+    What was seen healthy, and how often a start failed, was said of the former one. Charges stay: no
+    edit gives a budget back. Who ended which run stays too, as it names the run.
+    """
+    blinded(turn)
+    turn.change(
+        observations=(),
+        generation=Generation(),
+        armed=None,
+        destructive_grace_until=turn.env.run + turn.policy.start_grace,
+        failed_starts=0,
+        restarts_unverified=0,
+        ooms=(),
+        refusals=(),
+        not_before=(),
+    )
 
 
 def suspected(turn: Turn, cause: Cause) -> None:
