@@ -60,6 +60,7 @@ TEST_NEEDS = (
     Need("ip", ("iproute2",)),
     Need("curl", ("curl",)),
     Need("fuser", ("psmisc",)),
+    Need("vim.tiny", ("vim-tiny",)),
 )
 DAEMONS = {
     "openssh-server": ("ssh.service",),

@@ -114,6 +114,12 @@ class Workers:
             self._lock.notify_all()
         return made
 
+    def resize(self, limit: int) -> None:
+        """At most so many threads from now on; what runs is not ended."""
+        with self._lock:
+            self._limit = limit
+            self._staff()
+
     def hung(self) -> int:
         """How many jobs are past their deadline and still hold a thread."""
         with self._lock:

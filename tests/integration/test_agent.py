@@ -15,7 +15,6 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,6 +22,7 @@ import pytest
 
 from tests.lab.needs import free_port
 from tests.lab.sshd import Sshd
+from tests.lab.stand_in import TOKEN, StandIn
 from watchdogd.adapters.clock import SystemClock
 from watchdogd.adapters.instance import AlreadyRunning
 from watchdogd.app import Agent, check_targets, run_agent
@@ -41,41 +41,14 @@ from watchdogd.settings import (
 
 pytestmark = pytest.mark.real
 
-TOKEN = "c" * 48
 SOON = 25.0
 T = TypeVar("T")
 
 
-class _Runtime(BaseHTTPRequestHandler):
-    """As little of Jupyter's server as the probes look at."""
-
-    def do_GET(self) -> None:
-        ours = self.headers.get("Authorization", "").endswith(TOKEN)
-        known = {"/api": b'{"version": "2.20.0"}', "/api/status": b'{"started": "now"}'}
-        path = self.path.partition("?")[0]
-        allowed = path == "/api" or ours
-        status = 404 if path not in known else 200 if allowed else 403
-        body = known.get(path, b"{}") if allowed else b'{"message": "Forbidden"}'
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Server", "TornadoServer/6.5")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
 @pytest.fixture
 def runtime() -> Iterator[Address]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Runtime)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    yield Address("127.0.0.1", server.server_port)
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with StandIn() as server:
+        yield server.address
 
 
 @pytest.fixture
@@ -221,7 +194,7 @@ def test_once_ends_with_the_code_of_check(settings: Settings, own_sshd: Sshd) ->
 
 
 def test_a_taken_metrics_port_stops_nothing(settings: Settings) -> None:
-    with ThreadingHTTPServer((settings.agent.listen.host, settings.agent.listen.port), _Runtime):
+    with socket.create_server((settings.agent.listen.host, settings.agent.listen.port)):
         agent = Agent(settings)
         agent.start()
         try:
@@ -256,7 +229,7 @@ def test_a_signal_ends_it_within_5_seconds_and_leaves_nothing(
         try:
             until(lambda: _answers(settings, process), "up")
             process.send_signal(signal.SIGHUP)
-            until(lambda: "a reload is not built yet" in told.read_text(), "a word on SIGHUP")
+            until(lambda: "cannot read it again" in told.read_text(), "a word on SIGHUP")
             process.send_signal(number)
             begun = time.monotonic()
             process.wait(10.0)

@@ -339,6 +339,24 @@ def test_status_works_while_the_configuration_is_broken(run: Run, config: Path) 
     assert run("--config", config, "status").returncode == 0
 
 
+def test_status_tells_that_a_changed_configuration_is_refused(
+    run: Run, config: Path, tmp_path: Path, environ: dict[str, str]
+) -> None:
+    told = {"files": [str(config)], "problems": [f"{config}: targets.a100.mod: found x"]}
+    server = ControlServer(
+        control_path(f"{tmp_path}/s", environ), lambda request: answer(request) | {"config": told}
+    )
+    try:
+        done = run("--config", config, "status")
+    finally:
+        server.close()
+    assert done.returncode == 0
+    assert len(done.stdout.splitlines()) == 1
+    first, second = done.stderr.splitlines()
+    assert "refused; the former one is in force" in first
+    assert second == f"  {config}: targets.a100.mod: found x"
+
+
 @pytest.mark.usefixtures("agent")
 def test_status_finds_an_agent_of_another_environment(
     run: Run, config: Path, tmp_path: Path

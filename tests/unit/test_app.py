@@ -209,3 +209,17 @@ def test_a_door_that_never_opens_ends_with_the_others() -> None:
     doors.open()
     doors.close(Deadline.after(CLOCK, 5.0))
     assert never.opened.empty()
+
+
+def test_a_door_that_moves_is_closed_and_opened_or_tried_again() -> None:
+    door = OneDoor(0)
+    doors = Doors({"door": door}, CLOCK, retry_seconds=0.02)
+    doors.open()
+    assert door.opened.get_nowait() == "open"
+    doors.reopen("door", Deadline.after(CLOCK, 5.0))
+    assert (door.closed, door.opened.get_nowait()) == (1, "open")
+    door.refusals = 2
+    doors.reopen("door", Deadline.after(CLOCK, 5.0))
+    assert door.opened.get(timeout=5.0) == "open"
+    doors.close(Deadline.after(CLOCK, 5.0))
+    assert door.closed == 3

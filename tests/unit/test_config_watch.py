@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,8 +27,17 @@ def changes() -> Changes:
 def begin(changes: Changes) -> Iterator[Begin]:
     made: list[FolderWatch] = []
 
-    def start(*files: Path, poll_seconds: float = 60.0) -> FolderWatch:
-        watch = FolderWatch(files, changes.put, poll_seconds=poll_seconds, debounce_seconds=0.05)
+    def start(*files: Path, folder: Path | None = None, poll_seconds: float = 60.0) -> FolderWatch:
+        def there() -> tuple[Path, ...]:
+            return (*files, *(sorted(folder.glob("*.toml")) if folder else ()))
+
+        watch = FolderWatch(
+            there,
+            changes.put,
+            folders=lambda: (folder,) if folder else (),
+            poll_seconds=poll_seconds,
+            debounce_seconds=0.05,
+        )
         watch.start()
         made.append(watch)
         return watch
@@ -151,6 +161,80 @@ def test_a_pipe_in_a_files_place_holds_nobody_up(tmp_path: Path, begin: Begin) -
 
 
 def test_a_device_is_not_watched_for_everybody_writes_beside_it(begin: Begin) -> None:
-    observer = begin(Path(os.devnull))._observer
+    observer = begin(Path(os.devnull))._events._observer
     assert observer is not None
     assert not observer.emitters
+
+
+def test_files_that_appear_in_a_folder_and_leave_it(
+    tmp_path: Path, begin: Begin, changes: Changes
+) -> None:
+    folder = tmp_path / "conf.d"
+    folder.mkdir()
+    begin(folder=folder)
+    part = folder / "one.toml"
+    part.write_text("a = 1\n")
+    assert changes.get(timeout=SOON) == {part}
+    part.unlink()
+    assert changes.get(timeout=SOON) == {part}
+    part.write_text("a = 1\n")
+    assert changes.get(timeout=SOON) == {part}
+
+
+def test_a_folder_that_is_deleted_and_comes_back(
+    tmp_path: Path, begin: Begin, changes: Changes
+) -> None:
+    folder = tmp_path / "above" / "conf.d"
+    folder.mkdir(parents=True)
+    part = folder / "one.toml"
+    part.write_text("a = 1\n")
+    begin(folder=folder)
+    for text in ("a = 2\n", "a = 3\n"):
+        shutil.rmtree(folder.parent)
+        assert changes.get(timeout=SOON) == {part}
+        folder.mkdir(parents=True)
+        part.write_text(text)
+        assert changes.get(timeout=SOON) == {part}
+    part.write_text("a = 4\n")
+    assert changes.get(timeout=SOON) == {part}
+
+
+def test_a_folder_behind_a_link_that_is_turned(
+    tmp_path: Path, begin: Begin, changes: Changes
+) -> None:
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "one.toml").write_text(f"name = '{name}'\n")
+    folder = tmp_path / "conf.d"
+    folder.symlink_to("old")
+    begin(folder=folder)
+    turned = tmp_path / "turned"
+    turned.symlink_to("new")
+    os.replace(turned, folder)
+    assert changes.get(timeout=SOON) == {folder / "one.toml"}
+
+
+def test_events_that_come_back_are_used_again_and_both_are_said_once(
+    known_hosts: Path,
+    begin: Begin,
+    changes: Changes,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", logger="watchdogd")
+
+    def exhausted(*_: object, **__: object) -> None:
+        raise OSError(24, "inotify instance limit reached")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("watchdog.observers.api.BaseObserver.schedule", exhausted)
+        watch = begin(known_hosts, poll_seconds=0.05)
+        for text in ("two two\n", "three\n"):
+            known_hosts.write_text(text)
+            assert changes.get(timeout=SOON) == {known_hosts}
+    watch.look()
+    known_hosts.write_text("four\n")
+    assert changes.get(timeout=SOON) == {known_hosts}
+    told = [record.getMessage() for record in caplog.records]
+    assert len([text for text in told if "no file events" in text]) == 1
+    assert told.count("file events are back") == 1

@@ -441,3 +441,40 @@ def test_the_loop_and_the_log(bench: Bench) -> None:
 )
 def test_an_engines_time(stamp: str, seconds: float) -> None:
     assert unix_time(stamp) == pytest.approx(seconds)
+
+
+def test_targets_that_come_and_go_bring_and_take_their_series(bench: Bench) -> None:
+    bench.tell(LinkUp(number=1))
+    before = bench.scrape()
+    other = Policy(kind=Kind.EXTERNAL)
+    bench.sink.regroup({"a100": Policy(interval=60.0), "b": other}, START + 10)
+    bench.view = replace(bench.view, targets={**bench.view.targets, "b": TargetState()})
+    both = bench.scrape()
+    assert {key: value for key, value in both.items() if key in before} == before
+    assert both["tunnel_dials_total", frozenset({("target", "b")})] == 0
+    bench.sink.regroup({"b": other}, START + 20)
+    bench.scrape()  # the view still has the one that went: no error
+    bench.view = replace(bench.view, targets={"b": TargetState()})
+    left = bench.scrape()
+    assert not [labels for _, labels in left if ("target", "a100") in labels]
+    assert {key for key in both if ("target", "b") in key[1]} <= left.keys()
+
+
+def test_a_target_of_another_kind_has_the_series_of_that_kind(bench: Bench) -> None:
+    bench.tell(LinkUp(number=1))
+    bench.sink.regroup({"a100": Policy(kind=Kind.SESSION)}, START + 10)
+    fresh = Bench(Policy(kind=Kind.SESSION))
+    assert bench.scrape().keys() == fresh.scrape().keys()
+    assert bench.of("tunnel_dials_total") == 0
+
+
+def test_a_refused_reload_shows_until_one_is_taken_up(bench: Bench) -> None:
+    def shown() -> tuple[float, float]:
+        at = bench.value("config_last_reload_success_timestamp_seconds")
+        return bench.value("config_last_reload_successful"), at
+
+    assert shown() == (1, START)
+    bench.sink.reloaded(START + 5, successful=False)
+    assert shown() == (0, START)
+    bench.sink.reloaded(START + 9, successful=True)
+    assert shown() == (1, START + 9)

@@ -248,6 +248,10 @@ class ListeningForward:
         with self._lock:
             return sum(1 for one, _ in self._riding.values() if one is link)
 
+    def hold_for(self, seconds: float) -> None:
+        """So long a client waits for a link from now on."""
+        self._slot.hold = seconds
+
     def answer(self, text: str, retry_after: float) -> None:
         """See the port."""
         self._refusal = Refusal(text, retry_after)

@@ -10,6 +10,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -21,21 +22,22 @@ from watchdogd.adapters.journal import SqliteJournal
 from watchdogd.adapters.port_holder import conflict
 from watchdogd.adapters.ssh_resolve import SshPlan
 from watchdogd.app import folders
+from watchdogd.app.changes import Changes, compare, impossible
 from watchdogd.app.doors import Door, Doors
 from watchdogd.app.health import health
-from watchdogd.app.parts import Parts, close_all, parts_of, plans
-from watchdogd.carrying import Executor
+from watchdogd.app.parts import close_all, plans
+from watchdogd.app.reload import Reload, Reloaded
+from watchdogd.app.targets import Builder, InService
 from watchdogd.control import ControlServer, Occupied, StatusAnswers
 from watchdogd.core import machine
-from watchdogd.core.events import FilesChanged, Started
-from watchdogd.core.model import View
+from watchdogd.core.events import FilesChanged, SettingsChanged, Started
+from watchdogd.core.model import Policy, View
 from watchdogd.core.words import Outcome
-from watchdogd.errors import WatchdogdError
-from watchdogd.loading import config_secrets
-from watchdogd.loop import STALL_SECONDS, Inbox, Loop, Member, env_of
+from watchdogd.errors import ConfigError, WatchdogdError
+from watchdogd.loading import Source, config_secrets
+from watchdogd.loop import STALL_SECONDS, Inbox, Loop, Regroup, env_of
 from watchdogd.ports import Clock, Deadline, Sink
-from watchdogd.probes import DECLARED_CAUSES, LAPTOP_PROBES, SERVER_PROBES
-from watchdogd.remedies import REMEDIES
+from watchdogd.probes import DECLARED_CAUSES
 from watchdogd.settings import Secret, Settings
 from watchdogd.sinks.log import LogSink
 from watchdogd.sinks.metrics import MetricsSink
@@ -49,8 +51,19 @@ log = logging.getLogger(__name__)
 
 STOP_SECONDS = 4.5
 """For the whole end; what still hangs then ends with the process."""
+REGROUP_SECONDS = 30.0
+"""For the loop to take up other targets: it deals with one event at a time, each in milliseconds."""
 WORKERS_A_TARGET = 8
 """Two lanes, a remedy, a dial, the journal, and room for what hangs."""
+METRICS_DOOR, CONTROL_DOOR = "the metrics port", "the control socket"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _InForce:
+    """The configuration and what was made from it: replaced as a whole."""
+
+    settings: Settings
+    targets: Mapping[str, InService]
 
 
 class Agent:
@@ -60,18 +73,23 @@ class Agent:
         self,
         settings: Settings,
         *,
+        source: Source | None = None,
         dry_run: bool = False,
         harmless_only: bool = False,
         sinks: Sequence[Sink] = (),
         ended: Callable[[], None] = lambda: None,
+        taken_up: Callable[[Settings], None] = lambda settings: None,
     ) -> None:
-        """Nothing is dialed, bound or answered yet. ``ended`` is called when the loop ends.
+        """Nothing is dialed, bound or answered yet. ``source``: where ``settings`` were read; they are
+        taken up anew when they change there. ``ended`` is called when the loop ends, ``taken_up`` with
+        each further configuration that came into force.
 
         Raises ``ConfigError``, ``AlreadyRunning``, ``Transient`` (ssh does not tell its
         configuration) or ``OSError`` (the state folder cannot be used).
         """
-        self._settings = settings
+        self._source = source
         self._ended = ended
+        self._taken_up = taken_up
         self._clock: Clock = SystemClock()
         self._started_wall = self._clock.wall()
         known = plans(settings, settings.targets, self._clock)
@@ -80,30 +98,44 @@ class Agent:
         self._workers = Workers(self._clock, WORKERS_A_TARGET * (1 + len(known)))
         self._inbox = Inbox()
         self._judged: set[str] = set()
-        self._parts = self._make_parts(known)
         self._journal = SqliteJournal(str(folders.journal_path(self._state)))
-        self._policies = {
-            name: target.policy(observe=dry_run) for name, target in settings.targets.items()
-        }
-        self._executors = {
-            name: self._executor(parts, harmless_only) for name, parts in self._parts.items()
-        }
+        self._builder = Builder(
+            state=self._state,
+            clock=self._clock,
+            workers=self._workers,
+            inbox=self._inbox,
+            journal=self._journal,
+            agent_health=self._health,
+            observe=dry_run,
+            harmless_only=harmless_only,
+        )
+        self._now = self._first_targets(settings, known)
         self._recent = RecentFacts()
+        self._log_sink = LogSink(_places(settings))
         self._metrics = MetricsSink(
-            self._policies,
+            self._policies(),
             probes=DECLARED_CAUSES,
             started_wall=self._started_wall,
             version=version("watchdogd"),
         )
-        self._loop = self._make_loop(sinks)
+        self._loop = Loop(
+            {name: one.member() for name, one in self._now.targets.items()},
+            self._inbox,
+            self._clock,
+            step=machine.step,
+            first=machine.first,
+            anew=machine.anew,
+            sinks=(self._log_sink, self._metrics, self._recent, *sinks),
+            completed=self._metrics.round_took,
+        )
         self._metrics.show(
             self._loop.view, self._totals, self._tunnel, partial(env_of, self._clock)
         )
         self._log_counter = self._metrics.log_handler()
-        self._watch = FolderWatch(self._watched(), self._files_changed)
+        self._reload = Reload(self._load, self._take_up, self._clock, ended=self._reloaded)
+        self._watch = FolderWatch(self._watched, self._files_changed, folders=self._folders)
         self._doors = Doors(
-            {"the metrics port": self._open_web, "the control socket": self._open_control},
-            self._clock,
+            {METRICS_DOOR: self._open_web, CONTROL_DOOR: self._open_control}, self._clock
         )
         self._thread = threading.Thread(target=self._run, name="loop", daemon=True)
 
@@ -112,22 +144,32 @@ class Agent:
     def start(self) -> None:
         """Read the journal, open the doors, and let the loop run."""
         logging.getLogger().addHandler(self._log_counter)
-        for name in self._parts:
-            self._inbox.post(name, self._remembered(name))
+        self._begin(self._now.targets)
         self._doors.open()
         self._watch.start()
         self._thread.start()
+        if self._source is not None:
+            self._reload.start()
+            self._reload.wish()  # it may have changed between its reading and the watch's beginning
+
+    def reload(self) -> None:
+        """Have the configuration read again; returns at once. What is wrong with it is logged."""
+        if self._source is None:
+            log.warning("this agent was given its configuration and cannot read it again")
+        else:
+            self._reload.wish(asked=True)
 
     def stop(self) -> tuple[str, ...]:
         """End everything within 5 s; returns the names of jobs that hang on (empty when all is well)."""
         deadline = Deadline.after(self._clock, STOP_SECONDS)
-        for executor in self._executors.values():
-            executor.stop()
+        self._reload.close(deadline.remaining() / 2)
+        for one in self._now.targets.values():
+            one.executor.stop()
         self._loop.stop()
         if self._thread.is_alive():
             self._thread.join(deadline.remaining())
         self._doors.close(deadline)
-        close_all(self._parts.values(), deadline)
+        close_all((one.parts for one in self._now.targets.values()), deadline)
         self._watch.close(deadline.remaining())
         hanging = self._workers.close(deadline.remaining())
         self._journal.close()
@@ -147,10 +189,10 @@ class Agent:
 
     def secrets(self) -> Iterator[Secret]:
         """The tokens held now, and the configuration's own: they must not be written anywhere."""
-        yield from config_secrets(self._settings)
-        for parts in self._parts.values():
+        yield from config_secrets(self._now.settings)
+        for one in self._now.targets.values():
             with suppress(WatchdogdError, OSError):
-                token = parts.tokens.current()
+                token = one.parts.tokens.current()
                 if token is not None:
                     yield token
 
@@ -160,64 +202,91 @@ class Agent:
             if state.verdict.outcome is not Outcome.UNKNOWN:
                 self._judged.add(name)
         return tuple(
-            f"target {name}: no verdict yet" for name in self._parts if name not in self._judged
+            f"target {name}: no verdict yet"
+            for name in self._now.targets
+            if name not in self._judged
         )
+
+    # ------------------------------------------------------------ another configuration
+
+    def _load(self) -> Settings:
+        return self._source.load() if self._source is not None else self._now.settings
+
+    def _take_up(self, new: Settings) -> Changes:
+        """Get from the settings in force to ``new``. Raises before anything was changed, or not at all."""
+        old = self._now.settings
+        if problems := impossible(old, new):
+            raise ConfigError(problems)
+        known = plans(new, new.targets, self._clock)
+        before = {name: one.parts.plan for name, one in self._now.targets.items()}
+        changes = compare(old, new, before, known)
+        made = self._builder.make({name: new.targets[name] for name in changes.begun()}, known)
+        self._exchange(new, changes, made)
+        if changes.listen:
+            self._doors.reopen(METRICS_DOOR, Deadline.after(self._clock, STOP_SECONDS))
+        if changes:
+            self._taken_up(new)
+        return changes
+
+    def _exchange(self, new: Settings, changes: Changes, made: Mapping[str, InService]) -> None:
+        before = self._now.targets
+        leaving = [before[name] for name in changes.ended()]
+        for one in leaving:
+            one.letters.close()
+            one.executor.stop()
+        after = {name: made.get(name) or before[name] for name in new.targets}
+        for name in (*changes.redefined, *changes.retuned):
+            after[name] = self._builder.renew(before[name], new.targets[name])
+        self._workers.resize(WORKERS_A_TARGET * (1 + len(after)))
+        wanted = Regroup(
+            members={name: one.member() for name, one in after.items()},
+            anew=frozenset(changes.rebuilt),
+            changed={
+                **{name: SettingsChanged(runtime=True) for name in changes.redefined},
+                **{name: SettingsChanged() for name in changes.retuned},
+            },
+            moved=partial(self._moved, new, after),
+        )
+        self._inbox.regroup(wanted)
+        wanted.done.wait(REGROUP_SECONDS)
+        # The ports first: a target that begins may want the one that another leaves.
+        close_all((one.parts for one in leaving), Deadline.after(self._clock, STOP_SECONDS))
+        for name in changes.redefined:
+            engine = before[name].parts.engine
+            if engine is not None and engine is not after[name].parts.engine:
+                engine.close()
+        self._begin(made)
+
+    def _moved(self, new: Settings, after: dict[str, InService]) -> None:
+        self._now = _InForce(settings=new, targets=after)
+        self._judged &= after.keys()
+        self._log_sink.places = _places(new)
+        self._recent.keep(after.keys())
+        self._metrics.regroup(self._policies(), self._clock.wall())
+
+    def _reloaded(self, how: Reloaded) -> None:
+        self._metrics.reloaded(how.at, successful=not how.problems)
+        self._watch.look()  # which files matter may have changed
 
     # ------------------------------------------------------------ the inside
 
-    def _make_parts(self, known: Mapping[str, SshPlan]) -> dict[str, Parts]:
-        """All targets' adapters; if one cannot be made, the others are closed and the lock is lifted."""
-        made: dict[str, Parts] = {}
+    def _first_targets(self, settings: Settings, known: Mapping[str, SshPlan]) -> _InForce:
+        """All targets; if one cannot be made, the lock is lifted."""
         try:
             private_folder(folders.token_path(self._state, "").parent)
             private_folder(folders.control_socket(self._state).parent)
-            for name, plan in known.items():
-                made[name] = parts_of(
-                    self._settings.targets[name],
-                    plan,
-                    self._clock,
-                    partial(self._inbox.post, name),
-                    token_path=folders.token_path(self._state, name),
-                    socket_folder=folders.engine_folder(self._state, name),
-                    agent_health=self._health,
-                )
+            targets = self._builder.make(settings.targets, known)
+            return _InForce(settings=settings, targets=targets)
         except BaseException:
-            close_all(made.values(), Deadline.after(self._clock, STOP_SECONDS))
             self._lock.close()
             raise
-        return made
 
-    def _executor(self, parts: Parts, harmless_only: bool) -> Executor:
-        return Executor(
-            parts.reach,
-            parts.links,
-            self._workers,
-            partial(self._inbox.post, parts.target.name),
-            laptop=LAPTOP_PROBES,
-            server=SERVER_PROBES,
-            remedies=REMEDIES,
-            journal=self._journal,
-            harmless_only=harmless_only,
-        )
+    def _begin(self, targets: Mapping[str, InService]) -> None:
+        for name, one in targets.items():
+            one.letters.post(self._remembered(name))
 
-    def _make_loop(self, sinks: Sequence[Sink]) -> Loop:
-        members = {
-            name: Member(policy=policy, carrier=self._executors[name])
-            for name, policy in self._policies.items()
-        }
-        places = {
-            name: Place(local=str(target.forward.local), host=target.ssh.host)
-            for name, target in self._settings.targets.items()
-        }
-        return Loop(
-            members,
-            self._inbox,
-            self._clock,
-            step=machine.step,
-            first=machine.first,
-            sinks=(LogSink(places), self._metrics, self._recent, *sinks),
-            completed=self._metrics.round_took,
-        )
+    def _policies(self) -> dict[str, Policy]:
+        return {name: one.policy for name, one in self._now.targets.items()}
 
     def _run(self) -> None:
         try:
@@ -245,8 +314,10 @@ class Agent:
         }
 
     def _tunnel(self, name: str) -> TunnelFacts:
-        parts = self._parts[name]
-        link, facts = parts.links.status().link, parts.links.forward()
+        one = self._now.targets.get(name)
+        if one is None:
+            return TunnelFacts()
+        link, facts = one.parts.links.status().link, one.parts.links.forward()
         return TunnelFacts(
             round_trip=link.facts().round_trip if link is not None else None,
             open_connections=facts.open_connections,
@@ -255,15 +326,23 @@ class Agent:
         )
 
     def _watched(self) -> set[Path]:
-        return {path for parts in self._parts.values() for path in _files(parts)}
+        keys = {path for one in self._now.targets.values() for path in one.files()}
+        return keys | set(self._source.files() if self._source is not None else ())
+
+    def _folders(self) -> tuple[Path, ...]:
+        return self._source.folders() if self._source is not None else ()
 
     def _files_changed(self, changed: frozenset[Path]) -> None:
-        for name, parts in self._parts.items():
-            if changed & _files(parts):
-                self._inbox.post(name, FilesChanged())
+        keys = set[Path]()
+        for one in self._now.targets.values():
+            keys |= one.files()
+            if changed & one.files():
+                one.letters.post(FilesChanged())
+        if changed - keys:
+            self._reload.wish()
 
     def _open_web(self) -> Door:
-        agent = self._settings.agent
+        agent = self._now.settings.agent
         routes = Routes(
             metrics=self._metrics.render, round_age=self._loop.age, unready=self.unready
         )
@@ -278,16 +357,24 @@ class Agent:
         return server
 
     def _open_control(self) -> Door:
+        return ControlServer(folders.control_socket(self._state), self._answer, self._clock)
+
+    def _answer(self, request: Mapping[str, object]) -> dict[str, object]:
+        now = self._now
         answers = StatusAnswers(
             self._loop.view,
-            self._settings,
-            {name: parts.tokens for name, parts in self._parts.items()},
+            now.settings,
+            {name: one.parts.tokens for name, one in now.targets.items()},
             self._recent,
-            {name: parts.links.forward for name, parts in self._parts.items()},
+            {name: one.parts.links.forward for name, one in now.targets.items()},
             self._clock,
+            config_problems=self._reload.last().problems,
         )
-        return ControlServer(folders.control_socket(self._state), answers, self._clock)
+        return answers(request)
 
 
-def _files(parts: Parts) -> frozenset[Path]:
-    return frozenset(Path(name) for name in (*parts.plan.known_hosts, *parts.plan.identity_files))
+def _places(settings: Settings) -> dict[str, Place]:
+    return {
+        name: Place(local=str(target.forward.local), host=target.ssh.host)
+        for name, target in settings.targets.items()
+    }

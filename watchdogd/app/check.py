@@ -14,7 +14,7 @@ from watchdogd.adapters.clock import SystemClock
 from watchdogd.adapters.ssh_resolve import SshPlan
 from watchdogd.app.folders import state_path, token_path
 from watchdogd.app.local_port import stranger_on, with_stranger
-from watchdogd.app.parts import Parts, parts_of, plans
+from watchdogd.app.parts import Parts, Places, parts_of, plans
 from watchdogd.app.results import CheckResult, result_of
 from watchdogd.carrying import Executor
 from watchdogd.carrying.executor import DIAL_SECONDS
@@ -102,9 +102,11 @@ def _check(
         plan,
         clock,
         news.put,
-        token_path=token_path(state_dir, target.name),
-        socket_folder=folder,
-        agent_health=lambda: "",
+        Places(
+            token_path=token_path(state_dir, target.name),
+            socket_folder=folder,
+            agent_health=lambda: "",
+        ),
     )
     try:
         observed = _round(parts, clock, workers, news)

@@ -45,9 +45,17 @@ class Doors:
 
     def open(self) -> None:
         """Open what can be opened now; a thread goes on trying the rest."""
-        if not self._try(first=True):
+        if not self._try(first=True) and self._thread is None:
             self._thread = threading.Thread(target=self._go_on, name="doors", daemon=True)
             self._thread.start()
+
+    def reopen(self, name: str, deadline: Deadline) -> None:
+        """Close that door, and open it where it belongs now."""
+        with self._lock:
+            door = self._open.pop(name, None)
+        if door is not None:
+            door.close(deadline)
+        self.open()
 
     def close(self, deadline: Deadline) -> None:
         """Close all, and open none any more."""
@@ -61,8 +69,7 @@ class Doors:
 
     def _go_on(self) -> None:
         while not self._stopping.wait(self._retry):
-            if self._try(first=False):
-                return
+            self._try(first=False)
 
     def _try(self, *, first: bool) -> bool:
         """True once all are open."""

@@ -67,29 +67,58 @@ def plans(settings: Settings, names: Iterable[str], clock: Clock) -> Mapping[str
     return found
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """What the parts of one target are given of the agent."""
+
+    token_path: Path
+    """Where a made token is kept."""
+    socket_folder: Path
+    """0700, with a short path: for the container engine's socket."""
+    agent_health: Callable[[], str]
+
+
 def parts_of(
     target: TargetSettings,
     plan: SshPlan,
     clock: Clock,
     post: Callable[[Event], None],
-    *,
-    token_path: Path,
-    socket_folder: Path,
-    agent_health: Callable[[], str],
+    places: Places,
 ) -> Parts:
-    """The adapters of one target. ``token_path``: where a made token is kept; ``socket_folder``: 0700,
-    with a short path, for the container engine's socket. Raises ``OSError`` if that cannot be made.
-    """
-    kind, name = target.runtime.kind, target.name
+    """The adapters of one target. Raises ``OSError`` if its socket folder cannot be made."""
     forward = ListeningForward(
-        target.forward.local, target.forward.remote, target.forward.hold, clock, name=name
+        target.forward.local, target.forward.remote, target.forward.hold, clock, name=target.name
     )
-    ssh = SshtunnelEngine(plan, target.ssh.keepalive, clock, name=name)
-    links = TargetLinks(ssh, forward, clock, post, target=name)
-    engine = None
-    if kind is Kind.CONTAINER:
-        engine = open_container_engine(links.current, str(socket_folder), clock)
-    tokens = TokenFile(str(token_path), target.runtime.token_file)
+    ssh = SshtunnelEngine(plan, target.ssh.keepalive, clock, name=target.name)
+    links = TargetLinks(ssh, forward, clock, post, target=target.name)
+    return _behind(target, plan, forward, links, None, clock, places)
+
+
+def renewed(parts: Parts, target: TargetSettings, clock: Clock, places: Places) -> Parts:
+    """The same tunnel with other settings of what is behind it. ``target`` must differ in nothing that
+    the tunnel is made from. An engine that is no longer wanted is the caller's to close."""
+    parts.forward.hold_for(target.forward.hold)
+    if target.runtime == parts.target.runtime:
+        return replace(parts, target=target, reach=replace(parts.reach, target=target))
+    return _behind(target, parts.plan, parts.forward, parts.links, parts.engine, clock, places)
+
+
+def _behind(
+    target: TargetSettings,
+    plan: SshPlan,
+    forward: ListeningForward,
+    links: TargetLinks,
+    engine: ContainerEngine | None,
+    clock: Clock,
+    places: Places,
+) -> Parts:
+    """What reaches the runtime through the tunnel. ``engine``: one that is there already."""
+    kind = target.runtime.kind
+    if kind is not Kind.CONTAINER:
+        engine = None
+    elif engine is None:
+        engine = open_container_engine(links.current, str(places.socket_folder), clock)
+    tokens = TokenFile(str(places.token_path), target.runtime.token_file)
     reach = Reach(
         target=target,
         clock=clock,
@@ -100,7 +129,7 @@ def parts_of(
         tokens=tokens,
         engine=engine,
         sessions=None if kind is Kind.EXTERNAL else Tmux(links.current, clock),
-        agent_health=agent_health,
+        agent_health=places.agent_health,
     )
     return Parts(
         target=target,

@@ -19,6 +19,7 @@ from watchdogd.app.agent import Agent
 from watchdogd.app.once import FirstRound
 from watchdogd.app.results import CheckResult, exit_code
 from watchdogd.errors import Transient
+from watchdogd.loading import Source
 from watchdogd.settings import Settings
 from watchdogd.sinks.log import configure
 
@@ -48,11 +49,13 @@ News = queue.SimpleQueue[End]
 def run_agent(
     settings: Settings,
     *,
+    source: Source | None = None,
     once: bool = False,
     dry_run: bool = False,
     tell: Callable[[Mapping[str, CheckResult]], None] = lambda results: None,
 ) -> int:
-    """Run the agent in the foreground; returns the exit code. ``tell``: with ``once`` it is given
+    """Run the agent in the foreground; returns the exit code. ``source``: where ``settings`` were read,
+    so that a change there, or SIGHUP, has them taken up anew; not with ``once``. ``tell``: with ``once`` it is given
     what the round found of each target, once the agent has ended; not after a signal.
 
     0 after SIGTERM or SIGINT; with ``once`` the codes of ``check``; 70 if the decision loop broke;
@@ -66,19 +69,21 @@ def run_agent(
         try:
             agent = Agent(
                 settings,
+                source=None if once else source,
                 dry_run=dry_run,
                 harmless_only=once,
                 sinks=(first,) if once else (),
                 ended=lambda: news.put(End.LOOP),
+                taken_up=lambda now: _log_as(now, agent),
             )
         except (AlreadyRunning, Transient) as error:
             return _refused(str(error))
         except OSError as error:
             return _refused(f"the state folder cannot be used: {error}")
-        configure(settings.agent.log_format, settings.agent.log_level, agent.secrets)
+        _log_as(settings, agent)
         log.info(_beginning(settings, once=once, dry_run=dry_run))
         agent.start()
-        end = _await_end(news, ONCE_SECONDS if once else None)
+        end = _await_end(news, ONCE_SECONDS if once else None, agent.reload)
         hanging = agent.stop()
     if hanging:
         log.warning("ended with jobs that hang: %s", ", ".join(hanging))
@@ -100,12 +105,16 @@ def _beginning(settings: Settings, *, once: bool, dry_run: bool) -> str:
     )
 
 
+def _log_as(settings: Settings, agent: Agent) -> None:
+    configure(settings.agent.log_format, settings.agent.log_level, agent.secrets)
+
+
 def _refused(why: str) -> int:
     sys.stderr.write(f"error: {why}\n")
     return TEMPORARY
 
 
-def _await_end(news: News, seconds: float | None) -> End:
+def _await_end(news: News, seconds: float | None, reload: Callable[[], None]) -> End:
     while True:
         try:
             end = news.get(timeout=seconds)
@@ -113,9 +122,7 @@ def _await_end(news: News, seconds: float | None) -> End:
             return End.DONE
         if end is not End.RELOAD:
             return end
-        log.warning(
-            "SIGHUP: a reload is not built yet; restart the agent to read the configuration"
-        )
+        reload()
 
 
 @contextmanager

@@ -122,6 +122,10 @@ class Executor:
             case _:
                 assert_never(command)
 
+    def retarget(self, reach: Reach) -> None:
+        """What begins from now on uses this; it must be of the same target and tunnel."""
+        self._reach = reach
+
     def stop(self) -> None:
         """No remedy begins from now on; what runs is abandoned with the workers."""
         self._stopped.set()

@@ -21,14 +21,15 @@ if TYPE_CHECKING:
 @output.common
 def run(once: bool, dry_run: bool) -> int:
     """Keep every target usable until a signal ends it (exit 0 then). With --once the verdict on
-    each target is printed at the end."""
-    from watchdogd.loading import load
+    each target is printed at the end. A changed configuration is taken up by itself, and on SIGHUP."""
+    from watchdogd.loading import source
 
-    settings = load(output.config_option(), os.environ)
+    configuration = source(output.config_option(), os.environ)
+    settings = configuration.load()
 
     from watchdogd.app import run_agent
 
-    return run_agent(settings, once=once, dry_run=dry_run, tell=_tell)
+    return run_agent(settings, source=configuration, once=once, dry_run=dry_run, tell=_tell)
 
 
 def _tell(results: Mapping[str, CheckResult]) -> None:

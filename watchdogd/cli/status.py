@@ -29,6 +29,7 @@ def status(target: str | None, as_json: bool) -> int:
     if as_json:
         output.emit(answer)
         return output.FINE
+    _config(answer.get("config"))
     targets: Any = answer.get("targets", [])
     now = SystemClock().wall()
     for each in targets:
@@ -39,6 +40,15 @@ def status(target: str | None, as_json: bool) -> int:
         else:
             _lines(each, now)
     return output.FINE
+
+
+def _config(config: Any) -> None:
+    """Why the files are not what is in force; on stderr, as it belongs to no target."""
+    problems = config.get("problems", []) if isinstance(config, Mapping) else []
+    if problems:
+        output.message("the configuration was changed and is refused; the former one is in force:")
+    for problem in problems:
+        output.message(f"  {problem}")
 
 
 def _line(target: Mapping[str, Any], now: float) -> str:

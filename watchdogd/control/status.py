@@ -30,7 +30,8 @@ class Recent(Protocol):
 
 
 class StatusAnswers:
-    """Callable with a request, as ``ControlServer`` wants it. Reads the View; changes nothing."""
+    """Callable with a request, as ``ControlServer`` wants it. Reads the View; changes nothing. Made from
+    what is in force at the moment of the request."""
 
     def __init__(
         self,
@@ -40,13 +41,17 @@ class StatusAnswers:
         recent: Recent,
         forwards: Mapping[str, Callable[[], ForwardFacts]],
         clock: Clock | None = None,
+        *,
+        config_problems: Sequence[str] = (),
     ) -> None:
+        """``config_problems``: why the configuration as it stands in the files is not in force."""
         self._view = view
         self._settings = settings
         self._tokens = tokens
         self._recent = recent
         self._forwards = forwards
         self._clock = clock or SystemClock()
+        self._config_problems = config_problems
         self._version = version("watchdogd")
 
     def __call__(self, request: Mapping[str, object]) -> dict[str, object]:
@@ -73,6 +78,10 @@ class StatusAnswers:
             "pid": os.getpid(),
             "started": _iso(view.started_wall),
             "last_round": _iso(view.last_round_wall),
+            "config": {
+                "files": list(self._settings.files),
+                "problems": list(self._config_problems),
+            },
             "targets": [self._target(name, view.targets.get(name)) for name in names],
         }
         return _without(answer, [token for name in self._tokens if (token := self._token(name))])

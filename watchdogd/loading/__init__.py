@@ -20,18 +20,21 @@ from watchdogd.loading.files import Leaf, config_files, config_path, read
 from watchdogd.loading.keys import AGENT, NOTIFY, TARGET, TARGET_NAME
 from watchdogd.loading.paths import config_candidates, state_folder
 from watchdogd.loading.show import as_toml, config_secrets
+from watchdogd.loading.source import Source
 from watchdogd.loading.table import Table, dotted, parse_table
 from watchdogd.loading.values import duration
 from watchdogd.loading.warn import worst_case
 from watchdogd.settings import Settings, TargetSettings
 
 __all__ = [
+    "Source",
     "as_toml",
     "config_files",
     "config_path",
     "config_secrets",
     "duration",
     "load",
+    "source",
     "state_dir",
     "worst_case",
 ]
@@ -74,6 +77,11 @@ def load(path: str | None, environ: Mapping[str, str]) -> Settings:
     if problems:
         raise ConfigError(tuple(problems))
     return settings
+
+
+def source(path: str | None, environ: Mapping[str, str]) -> Source:
+    """The configuration that ``load`` reads with the same arguments, to be read again later."""
+    return Source(path=path, environ=environ, read=load)
 
 
 def state_dir(path: str | None, environ: Mapping[str, str]) -> str:

@@ -12,6 +12,8 @@ from pathlib import Path
 from watchdogd.errors import Problem
 from watchdogd.loading.paths import config_candidates, expand
 
+CONF_D = "conf.d"
+"""The folder beside the configuration whose files are merged into it."""
 _LARGEST = 1_048_576
 
 
@@ -42,7 +44,7 @@ def config_files(main: Path) -> tuple[Path, ...]:
     A ``conf.d`` that cannot be listed stands there itself: reading it says why, and targets are not
     lost in silence.
     """
-    folder = main.parent / "conf.d"
+    folder = main.parent / CONF_D
     try:
         extra = [path for path in folder.iterdir() if _is_part(path.name)]
     except (FileNotFoundError, NotADirectoryError):

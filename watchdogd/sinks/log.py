@@ -204,8 +204,9 @@ class LogSink:
     """Implements ``ports.Sink``: one line a fact. Called by one thread."""
 
     def __init__(self, places: Mapping[str, Place] | None = None) -> None:
-        """``places``: where each target listens and leads; without it lines do not say it."""
-        self._places = places or {}
+        """``places``: where each target listens and leads; without it lines do not say it. It may be
+        replaced as a whole."""
+        self.places = places or {}
         self._log: Any = structlog.stdlib.get_logger(f"{_OWN}.facts")
         self._repeats = Repeats()
 
@@ -213,7 +214,7 @@ class LogSink:
         self, target: str, event: Event, facts: Sequence[Fact], state: TargetState, env: Env
     ) -> None:
         """Writes the event, if it is news, then each fact."""
-        news = event_line(event, self._places.get(target, NOWHERE))
+        news = event_line(event, self.places.get(target, NOWHERE))
         if news is not None:
             self._write(target, news, state, env)
         for fact in facts:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import platform
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from prometheus_client import (
     CollectorRegistry,
@@ -49,12 +50,16 @@ FAILED = (Result.FAILED, Result.UNKNOWN)
 BY_NAME: dict[str, Metric] = {metric.name: metric for metric in METRICS}
 
 
+_M = TypeVar("_M", Counter, Gauge, Histogram)
+
+
 class Tallies:
     """The instruments: counters, histograms and the gauges that a fact sets. One registry's own."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call] # the library gives it no types
         self._registry = registry
+        self._of_a_target: list[Counter | Gauge | Histogram] = []
         self.round_seconds = self._histogram("loop_round_duration_seconds")
         self.dials = self._counter("tunnel_dials_total")
         self.dial_failures = self._counter("tunnel_dial_failures_total")
@@ -77,6 +82,9 @@ class Tallies:
         self.container_restarts = self._counter("container_restarts_total")
         self.oom_kills = self._counter("container_oom_kills_total")
         self.log_messages = self._counter("log_messages_total")
+        self.started_at = self._gauge("start_time_seconds")
+        self.reload_successful = self._gauge("config_last_reload_successful")
+        self.reload_success_at = self._gauge("config_last_reload_success_timestamp_seconds")
 
     def info(self, name: str, values: Mapping[str, str]) -> None:
         """An info metric and its one sample."""
@@ -84,27 +92,37 @@ class Tallies:
         bare = PREFIX + name.removesuffix("_info")
         Info(bare, metric.help, registry=self._registry).info(dict(values))
 
-    def gauge(self, name: str, value: float) -> None:
-        """A gauge that stays as it is."""
-        self._gauge(name).set(value)
+    def forget(self, target: str) -> None:
+        """Take away every series of a target."""
+        for metric in self._of_a_target:
+            metric.remove_by_labels({"target": target})
 
     def _counter(self, name: str) -> Counter:
         metric = BY_NAME[name]
-        return Counter(PREFIX + name, metric.help, metric.labels, registry=self._registry)
+        return self._kept(
+            Counter(PREFIX + name, metric.help, metric.labels, registry=self._registry)
+        )
 
     def _gauge(self, name: str) -> Gauge:
         metric = BY_NAME[name]
-        return Gauge(PREFIX + name, metric.help, metric.labels, registry=self._registry)
+        return self._kept(Gauge(PREFIX + name, metric.help, metric.labels, registry=self._registry))
 
     def _histogram(self, name: str) -> Histogram:
         metric = BY_NAME[name]
-        return Histogram(
-            PREFIX + name,
-            metric.help,
-            metric.labels,
-            registry=self._registry,
-            buckets=metric.buckets,
+        return self._kept(
+            Histogram(
+                PREFIX + name,
+                metric.help,
+                metric.labels,
+                registry=self._registry,
+                buckets=metric.buckets,
+            )
         )
+
+    def _kept(self, made: _M) -> _M:
+        if "target" in made._labelnames:
+            self._of_a_target.append(made)
+        return made
 
 
 class MetricsSink:
@@ -130,9 +148,8 @@ class MetricsSink:
         self._registry = CollectorRegistry()
         self._made = Tallies(self._registry)
         self._made.info("build_info", {"version": version, "python": platform.python_version()})
-        self._made.gauge("start_time_seconds", started_wall)
-        self._made.gauge("config_last_reload_successful", 1)
-        self._made.gauge("config_last_reload_success_timestamp_seconds", started_wall)
+        self._made.started_at.set(started_wall)
+        self.reloaded(started_wall, successful=True)
         for level in series.LEVELS:
             self._made.log_messages.labels(level)
         for target, policy in policies.items():
@@ -173,6 +190,25 @@ class MetricsSink:
             for cause in causes:
                 made.probe_failures.labels(target, probe, cause)
 
+    def regroup(self, policies: Mapping[str, Policy], now: float) -> None:
+        """These are the targets from ``now`` (wall clock) on. The series of one that is gone go with
+        it; those of one whose kind changed begin again from 0. For the thread that calls ``told``."""
+        for target, policy in self._policies.items():
+            if target not in policies or _shape(policies[target]) != _shape(policy):
+                self._made.forget(target)
+                self._started.pop(target, None)
+                self._killed.pop(target, None)
+        before, self._policies = self._policies, dict(policies)
+        for target, policy in policies.items():
+            if target not in before or _shape(before[target]) != _shape(policy):
+                self._prepare(target, policy, now)
+
+    def reloaded(self, now: float, *, successful: bool) -> None:
+        """The configuration was read again at ``now`` (wall clock): taken up, or refused."""
+        self._made.reload_successful.set(float(successful))
+        if successful:
+            self._made.reload_success_at.set(now)
+
     def show(
         self,
         view: Callable[[], View],
@@ -185,7 +221,7 @@ class MetricsSink:
         ``pulse`` gives the plain totals of the loop by metric name.
         """
         self._registry.register(
-            _ViewCollector(self._policies, self._causes, view, pulse, tunnel, env)
+            _ViewCollector(lambda: self._policies, self._causes, view, pulse, tunnel, env)
         )
 
     def render(self, accept: str) -> tuple[bytes, str]:
@@ -294,7 +330,7 @@ class _ViewCollector(Collector):
 
     def __init__(
         self,
-        policies: Mapping[str, Policy],
+        policies: Callable[[], Mapping[str, Policy]],
         causes: tuple[Cause, ...],
         view: Callable[[], View],
         pulse: Callable[[], Mapping[str, float]],
@@ -323,11 +359,19 @@ class _ViewCollector(Collector):
         yield "online", (), float(series.online(view.targets))
         for name, value in self._pulse().items():
             yield name, (), value
+        policies = self._policies()
         for target, state in view.targets.items():
-            policy = self._policies[target]
+            policy = policies.get(target)
+            if policy is None:
+                continue  # a target that comes or goes at this very moment
             yield from series.of_target(
                 target, state, policy, self._causes, self._tunnel(target), env
             )
+
+
+def _shape(policy: Policy) -> object:
+    """What decides which series a target has."""
+    return policy.kind, policy.view_session
 
 
 def _family(metric: Metric) -> CounterMetricFamily | GaugeMetricFamily:

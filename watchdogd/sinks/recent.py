@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
 from enum import Enum
@@ -31,6 +31,7 @@ _NEWS = (
     e.PortBound,
     e.BindFailed,
     e.FilesChanged,
+    e.SettingsChanged,
 )
 
 
@@ -52,6 +53,11 @@ class RecentFacts:
         if entries:
             with self._lock:
                 self._rings.setdefault(target, deque(maxlen=self._kept)).extend(entries)
+
+    def keep(self, targets: Collection[str]) -> None:
+        """Forget all other targets."""
+        with self._lock:
+            self._rings = {name: ring for name, ring in self._rings.items() if name in targets}
 
     def of(self, target: str) -> tuple[dict[str, object], ...]:
         """The entries of one target, oldest first: ``at`` (UTC), ``kind``, and the fields of the fact."""

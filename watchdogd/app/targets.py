@@ -1,0 +1,104 @@
+"""The targets in service: made, set up differently, and ended, at the start and on each reload."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from watchdogd.adapters.ssh_resolve import SshPlan
+from watchdogd.app import folders
+from watchdogd.app.parts import Parts, Places, close_all, parts_of, renewed
+from watchdogd.carrying import Executor
+from watchdogd.core.model import Policy
+from watchdogd.loop import Inbox, Letterbox, Member
+from watchdogd.ports import Clock, Deadline, Journal
+from watchdogd.probes import LAPTOP_PROBES, SERVER_PROBES
+from watchdogd.remedies import REMEDIES
+from watchdogd.settings import TargetSettings
+from watchdogd.workers import Workers
+
+CLOSE_SECONDS = 4.5
+"""For the links and clients of a target that ends."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InService:
+    """One target and what carries out its commands."""
+
+    parts: Parts
+    policy: Policy
+    executor: Executor
+    letters: Letterbox
+
+    def member(self) -> Member:
+        """As the decision loop knows it."""
+        return Member(policy=self.policy, carrier=self.executor)
+
+    def files(self) -> frozenset[Path]:
+        """Those whose change may make a refused login work."""
+        plan = self.parts.plan
+        return frozenset(Path(name) for name in (*plan.known_hosts, *plan.identity_files))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Builder:
+    """Makes targets for one agent."""
+
+    state: Path
+    clock: Clock
+    workers: Workers
+    inbox: Inbox
+    journal: Journal
+    agent_health: Callable[[], str]
+    observe: bool = False
+    """Whatever the mode: only say what would be done."""
+    harmless_only: bool = False
+
+    def make(
+        self, targets: Mapping[str, TargetSettings], plans: Mapping[str, SshPlan]
+    ) -> dict[str, InService]:
+        """All of them, or none: what was made is closed again. Nothing is dialed or bound.
+
+        Raises ``OSError``, and ``ConfigError`` for an address that cannot be listened on.
+        """
+        made: dict[str, InService] = {}
+        try:
+            for name, target in targets.items():
+                made[name] = self._one(target, plans[name])
+        except BaseException:
+            close_all(
+                (one.parts for one in made.values()), Deadline.after(self.clock, CLOSE_SECONDS)
+            )
+            raise
+        return made
+
+    def renew(self, one: InService, target: TargetSettings) -> InService:
+        """The same tunnel and executor with other settings; in force for what begins from now on."""
+        parts = renewed(one.parts, target, self.clock, self._places(target.name))
+        one.executor.retarget(parts.reach)
+        return replace(one, parts=parts, policy=target.policy(observe=self.observe))
+
+    def _one(self, target: TargetSettings, plan: SshPlan) -> InService:
+        letters = Letterbox(self.inbox, target.name)
+        parts = parts_of(target, plan, self.clock, letters.post, self._places(target.name))
+        executor = Executor(
+            parts.reach,
+            parts.links,
+            self.workers,
+            letters.post,
+            laptop=LAPTOP_PROBES,
+            server=SERVER_PROBES,
+            remedies=REMEDIES,
+            journal=self.journal,
+            harmless_only=self.harmless_only,
+        )
+        policy = target.policy(observe=self.observe)
+        return InService(parts=parts, policy=policy, executor=executor, letters=letters)
+
+    def _places(self, name: str) -> Places:
+        return Places(
+            token_path=folders.token_path(self.state, name),
+            socket_folder=folders.engine_folder(self.state, name),
+            agent_health=self.agent_health,
+        )
