@@ -176,6 +176,16 @@ def part_added(lab: Lab) -> None:
     lab.up("steady", "b", "d")
 
 
+def ports_swapped(lab: Lab) -> None:
+    """Each of two targets takes the local port that the other leaves."""
+    lab.ports["b"], lab.ports["d"] = lab.ports["d"], lab.ports["b"]
+    lab.config.write_text(lab.text("steady", "b", "d"))
+    until(lambda: lab.metric('tunnel_dials_total{target="d"}') == 2, "d is made anew")
+    lab.up("steady", "b", "d")
+    forwards = {each["name"]: each["forward"]["local"] for each in lab.status()["targets"]}
+    assert forwards == {name: f"127.0.0.1:{lab.ports[name]}" for name in forwards}
+
+
 def broken(lab: Lab) -> None:
     """What is not whole is refused, with every problem, and changes nothing."""
     good = lab.config.read_text()
@@ -206,6 +216,7 @@ EDITS: tuple[Callable[[Lab], None], ...] = (
     with_vim,
     link_swapped,
     part_added,
+    ports_swapped,
     broken,
     folder_gone_and_back,
 )
