@@ -11,6 +11,7 @@ import sys
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ class Lab:
         self.token = folder / "token"
         self.token.write_text(TOKEN)
         self.token.chmod(0o600)
+        self.log = folder / "log"
         self.config.parent.mkdir()
         self.environ = {**os.environ, "XDG_RUNTIME_DIR": str(folder)}
 
@@ -102,19 +104,26 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
         yield Lab(tmp_path, sshd, runtime)
 
 
-@pytest.fixture
-def agent(lab: Lab) -> Iterator[subprocess.Popen[bytes]]:
+@contextmanager
+def running(lab: Lab, *before: str) -> Iterator[subprocess.Popen[bytes]]:
+    """The agent on ``lab``'s configuration, started through ``before``."""
     lab.config.write_text(lab.text("steady", "b"))
-    argv = [sys.executable, "-m", "watchdogd", "--config", str(lab.config), "run"]
-    with (lab.folder / "log").open("wb") as log:
+    argv = [*before, sys.executable, "-m", "watchdogd", "--config", str(lab.config), "run"]
+    with lab.log.open("wb") as log:
         process = subprocess.Popen(argv, env=lab.environ, stdout=log, stderr=log)
     try:
-        until(lambda: (lab.folder / "state").exists() and _asked(lab), "an answer")
+        until(lambda: _asked(lab), "an answer")
         yield process
     finally:
         stop_process(process)
     assert process.returncode == 0
-    assert "Traceback" not in (lab.folder / "log").read_text()
+    assert "Traceback" not in lab.log.read_text()
+
+
+@pytest.fixture
+def agent(lab: Lab) -> Iterator[subprocess.Popen[bytes]]:
+    with running(lab) as process:
+        yield process
 
 
 def _asked(lab: Lab) -> bool:
@@ -255,7 +264,7 @@ def test_edits_of_every_kind_while_a_download_runs(
         thread.join(20)
     assert bytes(end) == b"end"
     assert lab.metric('tunnel_dials_total{target="steady"}') == 1
-    log = (lab.folder / "log").read_text()
+    log = lab.log.read_text()
     assert "the former one stays in force" in log
     assert TOKEN not in log
 
@@ -263,7 +272,7 @@ def test_edits_of_every_kind_while_a_download_runs(
 def test_sighup_reads_again_and_says_so(lab: Lab, agent: subprocess.Popen[bytes]) -> None:
     lab.up("steady", "b")
     agent.send_signal(signal.SIGHUP)
-    log = lab.folder / "log"
+    log = lab.log
     until(lambda: "nothing that matters here" in log.read_text(), "a word on SIGHUP")
     before = lab.listen
     lab.listen = Address("127.0.0.1", free_port())
@@ -279,3 +288,14 @@ def test_sighup_reads_again_and_says_so(lab: Lab, agent: subprocess.Popen[bytes]
     lab.config.write_text(lab.text("steady", "b"))
     until(lambda: lab.metric("config_last_reload_successful") == 1, "all is well again")
     assert lab.metric('tunnel_dials_total{target="b"}') == 1
+
+
+def test_without_inotify_it_says_so_once_and_sighup_still_works(lab: Lab) -> None:
+    programs("unshare")
+    none_left = 'echo 0 >/proc/sys/user/max_inotify_instances && exec "$@"'
+    with running(lab, "unshare", "-Ur", "sh", "-c", none_left, "sh") as process:
+        lab.up("steady", "b")
+        lab.config.write_text(lab.text("steady"))
+        process.send_signal(signal.SIGHUP)
+        lab.up("steady")
+    assert lab.log.read_text().count("no file events") == 1
