@@ -11,9 +11,10 @@ CODE = watchdogd tests tools
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test fast pytest lint types imports format build clean ready-for-demo ready-for-test
+.PHONY: help install demo test fast pytest lint types imports format build clean ready-for-demo ready-for-test ready-for-install
 
 help:
+	@echo 'make install  for this user, away from the checkout: ~/.local/bin/watchdogd'
 	@echo 'make demo     break and heal a private server on this machine; ARGS="--keep" leaves it running'
 	@echo 'make test     everything that has to pass: lint, types, imports, all tests'
 	@echo 'make fast     the tests that need no server; ARGS="-k name" picks some'
@@ -22,9 +23,11 @@ help:
 	@echo 'make types    mypy, strict                make imports  who may import whom'
 	@echo 'make build    a wheel in dist/            make clean    remove all that was made here'
 
-ready-for-demo ready-for-test: ready-for-%:
+ready-for-demo ready-for-test ready-for-install: ready-for-%:
 	@python="$(PYTHON)"; test -n "$$python" || { echo 'make: no Python 3.11 or later found (tried python3, python3.14 to python3.11)' >&2; exit 1; }; \
 	"$$python" tools/setup.py $*
+
+install: ready-for-install
 
 demo: ready-for-demo
 	@$(BIN)/watchdogd demo $(ARGS)

@@ -1,6 +1,7 @@
-"""Set-up for `make demo` and `make test`: a private virtual environment, and system packages where it may.
+"""Set-up for `make demo`, `make test` and `make install`: a virtual environment, and system packages
+where it may.
 
-    python3 tools/setup.py demo|test
+    python3 tools/setup.py demo|test|install
 
 Only Python 3.11 or later is expected. Everything Python goes into ``.venv`` beside this folder. Debian
 packages are installed only by root and only where a program is missing; elsewhere the command is named.
@@ -61,6 +62,7 @@ TEST_NEEDS = (
     Need("curl", ("curl",)),
     Need("fuser", ("psmisc",)),
     Need("vim.tiny", ("vim-tiny",)),
+    Need("systemd-analyze", ("systemd",)),
 )
 DAEMONS = {
     "openssh-server": ("ssh.service",),
@@ -267,10 +269,36 @@ def _install(machine: Machine, root: Path, extra: str) -> bool:
     return machine.call(*pip, "install", "-qq", "--editable", f"{root}{extra}")
 
 
+# ---------------------------------------------------------------- for one user, to stay
+
+
+def install_for_user(machine: Machine, root: Path, python: str) -> None:
+    """The project in an environment of its own, away from the checkout, and a link to its program in
+    ``~/.local/bin``; an update does the same again. Raises ``NotReady``."""
+    home = Path(machine.environ.get("HOME") or Path.home())
+    venv, link = home / ".local" / "share" / "watchdogd", home / ".local" / "bin" / "watchdogd"
+    if link.exists() and not link.is_symlink():
+        raise NotReady(f"{link} is there, and is no link of ours; move it away and try again")
+    if not usable(machine, venv):
+        create(machine, python, venv)
+    machine.say(f"installing into {venv}")
+    pip = (str(venv / "bin" / "python"), "-m", "pip", "--disable-pip-version-check")
+    if not machine.call(*pip, "install", "-qq", "--upgrade", str(root)):
+        raise NotReady("pip could not install it (its own words stand above)")
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(venv / "bin" / "watchdogd")
+    machine.say(f"installed: {link}")
+    if str(link.parent) not in machine.environ.get("PATH", "").split(os.pathsep):
+        machine.say(
+            f"{link.parent} is not on the PATH of this shell: log in again, or call it by its path"
+        )
+
+
 def main(argv: Sequence[str]) -> int:
     """Set up for the purpose named on the command line."""
-    if len(argv) != 1 or argv[0] not in PURPOSES:
-        print(f"usage: setup.py {'|'.join(PURPOSES)}", file=sys.stderr)
+    if len(argv) != 1 or argv[0] not in (*PURPOSES, "install"):
+        print(f"usage: setup.py {'|'.join(PURPOSES)}|install", file=sys.stderr)
         return 64
     if sys.version_info < OLDEST:
         print("setup: Python 3.11 or later is needed", file=sys.stderr)
@@ -280,6 +308,9 @@ def main(argv: Sequence[str]) -> int:
     root = Path(__file__).resolve().parent.parent
     python = getattr(sys, "_base_executable", "") or sys.executable
     try:
+        if argv[0] == "install":
+            install_for_user(machine, root, python)
+            return 0
         ensure_environment(machine, root, argv[0], python)
         ensure_programs(machine, PURPOSES[argv[0]])
     except NotReady as error:

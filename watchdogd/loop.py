@@ -192,8 +192,10 @@ class Loop:
         anew: Callable[[TargetState, Env], TargetState],
         sinks: Sequence[Sink] = (),
         completed: Callable[[float], None] = lambda seconds: None,
+        idle_seconds: float = INBOX_WAIT,
     ) -> None:
-        """``completed`` is called after each round with the seconds that it took, waiting excluded."""
+        """``completed`` is called after each round with the seconds that it took, waiting excluded.
+        ``idle_seconds``: where nothing happens, a round is completed at least so often."""
         self._members = dict(members)
         self._inbox = inbox
         self._clock = clock
@@ -202,6 +204,7 @@ class Loop:
         self._anew = anew
         self._sinks = tuple(sinks)
         self._completed = completed
+        self._idle = idle_seconds
         self._failures: Counter[str] = Counter()
         self._stopping = threading.Event()
         self._wakes: dict[str, float] = {}
@@ -230,7 +233,7 @@ class Loop:
     def run(self) -> None:
         """Rounds until ``stop``. Raises what ``step`` raises."""
         while not self._stopping.is_set():
-            self.round()
+            self.round(self._idle)
 
     def stop(self) -> None:
         """End ``run`` after the present event."""

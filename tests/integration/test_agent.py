@@ -10,20 +10,17 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 
+from tests.lab.asking import fetch
 from tests.lab.needs import free_port
 from tests.lab.sshd import Sshd
 from tests.lab.stand_in import TOKEN, StandIn
-from watchdogd.adapters.clock import SystemClock
+from tests.lab.waiting import until
 from watchdogd.adapters.instance import AlreadyRunning
 from watchdogd.app import Agent, check_targets, run_agent
 from watchdogd.control import ask, control_path
@@ -40,9 +37,6 @@ from watchdogd.settings import (
 )
 
 pytestmark = pytest.mark.real
-
-SOON = 25.0
-T = TypeVar("T")
 
 
 @pytest.fixture
@@ -82,28 +76,8 @@ def settings(
     )
 
 
-def until(condition: Callable[[], T | None], what: str, seconds: float = SOON) -> T:
-    """Poll until the condition gives something."""
-    clock, pause = SystemClock(), threading.Event()
-    end = clock.run() + seconds
-    while clock.run() < end:
-        if found := condition():
-            return found
-        pause.wait(0.02)
-    raise AssertionError(f"not within {seconds:.0f} s: {what}")
-
-
 def state(agent: Agent) -> State:
     return agent.view().targets["a100"].shown
-
-
-def fetch(address: Address, path: str) -> tuple[int, str]:
-    try:
-        with urllib.request.urlopen(f"http://{address}{path}", timeout=5) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read().decode()
 
 
 def metric(settings: Settings, series: str) -> float:

@@ -17,10 +17,11 @@ from typing import Any
 
 import pytest
 
-from tests.integration.test_agent import fetch, until
+from tests.lab.asking import fetch
 from tests.lab.needs import free_port, programs
 from tests.lab.sshd import Sshd, stop_process
 from tests.lab.stand_in import TOKEN, StandIn
+from tests.lab.waiting import until
 from watchdogd.settings import Address
 
 pytestmark = pytest.mark.real

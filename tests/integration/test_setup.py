@@ -345,6 +345,30 @@ def test_make_says_so_when_there_is_no_python() -> None:
     assert "no Python 3.11 or later found" in done.stderr
 
 
+def test_an_installation_for_one_user_is_linked_and_can_be_repeated(world: World) -> None:
+    home = world.root / "home"
+    machine = world.machine(environ={"HOME": str(home), "PATH": "/usr/bin"})
+    for _ in range(2):
+        setup.install_for_user(machine, world.root, PYTHON)
+        link = home / ".local" / "bin" / "watchdogd"
+        assert link.readlink() == home / ".local" / "share" / "watchdogd" / "bin" / "watchdogd"
+    installs = [line for line in world.ran if "pip" in line]
+    assert all(line.endswith("install -qq --upgrade ROOT") for line in installs)
+    assert len(installs) == 2
+    assert len([line for line in world.ran if "-m venv" in line]) == 1
+    assert any("is not on the PATH" in line for line in world.said)
+
+
+def test_a_program_that_is_not_ours_is_not_replaced(world: World) -> None:
+    other = world.root / "home" / ".local" / "bin" / "watchdogd"
+    other.parent.mkdir(parents=True)
+    other.write_text("somebody else's")
+    machine = world.machine(environ={"HOME": str(world.root / "home")})
+    with pytest.raises(setup.NotReady, match="no link of ours"):
+        setup.install_for_user(machine, world.root, PYTHON)
+    assert (other.read_text(), world.ran) == ("somebody else's", [])
+
+
 def test_a_wrong_word_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert setup.main(["tset"]) == 64
     assert "usage:" in capsys.readouterr().err

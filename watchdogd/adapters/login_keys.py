@@ -26,6 +26,9 @@ from watchdogd.ports import Deadline
 _AGENT_SECONDS = 10.0
 _PUBLIC_BYTES = 64
 _PUBLIC_STARTS = (b"ssh-", b"ecdsa-sha2-", b"sk-ssh-", b"sk-ecdsa-", b"---- BEGIN SSH2 PUBLIC KEY")
+_HAND_OVER = (
+    "systemctl --user import-environment SSH_AUTH_SOCK && systemctl --user restart watchdogd"
+)
 _MOST_KEYS = 5
 """Each key is a login attempt, and sshd ends the connection at the sixth (``MaxAuthTries``)."""
 
@@ -87,12 +90,16 @@ class LoginKeys:
     def _ask_agent(self, deadline: Deadline) -> None:
         path = os.environ.get("SSH_AUTH_SOCK")
         if not path:
-            self._trouble("agent", "none (SSH_AUTH_SOCK is not set)", "")
+            blind = "; a service does not see that of a login shell" if is_service() else ""
+            self._trouble("agent", f"none (SSH_AUTH_SOCK is not set{blind})", "")
             return
         try:
             self._agent = KeyAgent(path, deadline.at_most(_AGENT_SECONDS).remaining())
         except (OSError, paramiko.SSHException) as error:
             self._trouble("agent", f"does not answer at {path} ({error})", "")
+            return
+        if not self._agent.get_keys():
+            self._trouble("agent", f"holds no key, or is locked ({path})", "ssh-add; or ssh-add -X")
 
     def _choose(self, plan: SshPlan) -> tuple[LoginKey, ...]:
         held = {key.asbytes(): key for key in self._agent.get_keys()} if self._agent else {}
@@ -121,11 +128,14 @@ class LoginKeys:
         told = "; ".join(f"{one.shown}: {one.why}" for one in self._troubles)
         mend = next((one.mend for one in self._troubles if one.mend), "")
         copy = f"ssh-copy-id -p {plan.port} {shlex.quote(f'{plan.user}@{plan.host}')}"
+        other = f"ssh-keygen -t ed25519 && {copy}"
+        if is_service() and plan.use_agent and self._agent is None:
+            other = f"name a key in ssh.identity_file, or: {_HAND_OVER}"
         return Permanent(
             Cause.AUTH,
             f"no key to log in with as {plan.user} ({told})",
             phase="auth",
-            mend=mend or f"ssh-keygen -t ed25519 && {copy}",
+            mend=mend or other,
         )
 
 
@@ -181,4 +191,13 @@ def _locked(file: str, *, agent: bool) -> _Unusable:
         "is locked with a passphrase, and no ssh-agent answers: watchdogd must be started in the "
         "shell that knows one (SSH_AUTH_SOCK)"
     )
+    if is_service():
+        why = "is locked with a passphrase, and this service knows no ssh-agent"
+        return _Unusable(file, why, f"ssh-add {quoted} && {_HAND_OVER}")
     return _Unusable(file, why, f'eval "$(ssh-agent)" && ssh-add {quoted}')
+
+
+def is_service() -> bool:
+    """Was this process started by systemd itself, and so without what a login shell knows?
+    (``systemd.exec(5)``: the variable names the process that it was made for.)"""
+    return os.environ.get("SYSTEMD_EXEC_PID") == str(os.getpid())

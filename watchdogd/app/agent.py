@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +25,7 @@ from watchdogd.app import folders
 from watchdogd.app.changes import Changes, compare, impossible
 from watchdogd.app.doors import Door, Doors
 from watchdogd.app.health import health
+from watchdogd.app.hooks import NO_HOOKS, Hooks
 from watchdogd.app.parts import close_all, plans
 from watchdogd.app.reload import Reload, Reloaded
 from watchdogd.app.targets import Builder, InService
@@ -35,7 +36,7 @@ from watchdogd.core.model import Policy, View
 from watchdogd.core.words import Outcome
 from watchdogd.errors import ConfigError, WatchdogdError
 from watchdogd.loading import Source, config_secrets
-from watchdogd.loop import STALL_SECONDS, Inbox, Loop, Regroup, env_of
+from watchdogd.loop import INBOX_WAIT, STALL_SECONDS, Inbox, Loop, Regroup, env_of
 from watchdogd.ports import Clock, Deadline, Sink
 from watchdogd.probes import DECLARED_CAUSES
 from watchdogd.settings import Secret, Settings
@@ -77,19 +78,18 @@ class Agent:
         dry_run: bool = False,
         harmless_only: bool = False,
         sinks: Sequence[Sink] = (),
-        ended: Callable[[], None] = lambda: None,
-        taken_up: Callable[[Settings], None] = lambda settings: None,
+        hooks: Hooks = NO_HOOKS,
+        idle_seconds: float = INBOX_WAIT,
     ) -> None:
         """Nothing is dialed, bound or answered yet. ``source``: where ``settings`` were read; they are
-        taken up anew when they change there. ``ended`` is called when the loop ends, ``taken_up`` with
-        each further configuration that came into force.
+        taken up anew when they change there. ``idle_seconds``: the decision loop completes a round at
+        least so often.
 
         Raises ``ConfigError``, ``AlreadyRunning``, ``Transient`` (ssh does not tell its
         configuration) or ``OSError`` (the state folder cannot be used).
         """
         self._source = source
-        self._ended = ended
-        self._taken_up = taken_up
+        self._hooks = hooks
         self._clock: Clock = SystemClock()
         self._started_wall = self._clock.wall()
         known = plans(settings, settings.targets, self._clock)
@@ -126,13 +126,16 @@ class Agent:
             first=machine.first,
             anew=machine.anew,
             sinks=(self._log_sink, self._metrics, self._recent, *sinks),
-            completed=self._metrics.round_took,
+            completed=self._completed,
+            idle_seconds=idle_seconds,
         )
         self._metrics.show(
             self._loop.view, self._totals, self._tunnel, partial(env_of, self._clock)
         )
         self._log_counter = self._metrics.log_handler()
-        self._reload = Reload(self._load, self._take_up, self._clock, ended=self._reloaded)
+        self._reload = Reload(
+            self._load, self._take_up, self._clock, asked=hooks.reloading, ended=self._reloaded
+        )
         self._watch = FolderWatch(self._watched, self._files_changed, folders=self._folders)
         self._doors = Doors(
             {METRICS_DOOR: self._open_web, CONTROL_DOOR: self._open_control}, self._clock
@@ -225,7 +228,7 @@ class Agent:
         if changes.listen:
             self._doors.reopen(METRICS_DOOR, Deadline.after(self._clock, STOP_SECONDS))
         if changes:
-            self._taken_up(new)
+            self._hooks.taken_up(new)
         return changes
 
     def _exchange(self, new: Settings, changes: Changes, made: Mapping[str, InService]) -> None:
@@ -266,6 +269,7 @@ class Agent:
 
     def _reloaded(self, how: Reloaded) -> None:
         self._metrics.reloaded(how.at, successful=not how.problems)
+        self._hooks.reloaded(how)
         self._watch.look()  # which files matter may have changed
 
     # ------------------------------------------------------------ the inside
@@ -292,7 +296,11 @@ class Agent:
         try:
             self._loop.run()  # an exception goes to the thread's hook, with its traceback
         finally:
-            self._ended()
+            self._hooks.ended()
+
+    def _completed(self, seconds: float) -> None:
+        self._metrics.round_took(seconds)
+        self._hooks.completed()
 
     def _remembered(self, name: str) -> Started:
         try:

@@ -38,15 +38,16 @@ class Reload:
         take_up: Callable[[Settings], Changes],
         clock: Clock,
         *,
-        begun: Callable[[], None] = lambda: None,
+        asked: Callable[[], None] = lambda: None,
         ended: Callable[[Reloaded], None] = lambda reloaded: None,
     ) -> None:
         """``load`` raises ``ConfigError``; ``take_up`` raises it too, or ``Transient`` or ``OSError``,
-        before it changed anything. ``begun`` and ``ended`` are called around each reading."""
+        before it changed anything. ``asked`` is called before a reading that somebody asked for,
+        ``ended`` after each."""
         self._load = load
         self._take_up = take_up
         self._clock = clock
-        self._begun = begun
+        self._told_asked = asked
         self._ended = ended
         self._last = Reloaded(at=clock.wall())
         self._wish = threading.Event()
@@ -82,7 +83,8 @@ class Reload:
             if self._stopping:
                 return
             asked, self._asked = self._asked, False
-            self._begun()
+            if asked:
+                self._told_asked()
             problems = self._read(asked=asked)
             self._last = Reloaded(at=self._clock.wall(), problems=problems)
             self._ended(self._last)

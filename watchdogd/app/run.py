@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import faulthandler
 import logging
+import os
 import queue
+import shlex
 import signal
 import socket
 import sys
@@ -14,14 +18,21 @@ from enum import Enum
 from importlib.metadata import version
 from types import FrameType
 
+from watchdogd.adapters.clock import SystemClock
 from watchdogd.adapters.instance import AlreadyRunning
+from watchdogd.adapters.service_notify import ServiceNotify
+from watchdogd.app import folders
 from watchdogd.app.agent import Agent
+from watchdogd.app.hooks import Hooks
 from watchdogd.app.once import FirstRound
+from watchdogd.app.reload import Reloaded
 from watchdogd.app.results import CheckResult, exit_code
 from watchdogd.errors import Transient
 from watchdogd.loading import Source
+from watchdogd.loop import INBOX_WAIT
 from watchdogd.settings import Settings
 from watchdogd.sinks.log import configure
+from watchdogd.sinks.service_status import ServiceStatus
 
 log = logging.getLogger(__name__)
 
@@ -63,8 +74,11 @@ def run_agent(
     a host needs what is not built. Call it from the main thread, or no signal will end it.
     """
     news: News = queue.SimpleQueue()
+    faulthandler.enable()  # a service manager's SIGABRT then leaves every thread's stack in the log
+    manager = ServiceNotify(os.environ, SystemClock())
     kinds = {name: target.runtime.kind for name, target in settings.targets.items()}
     first = FirstRound(kinds, lambda: news.put(End.DONE))
+    voice = ServiceStatus(manager.status, settings.targets)
     with _signals(news):  # from the first moment: a signal while it is being made ends it as well
         try:
             agent = Agent(
@@ -72,18 +86,20 @@ def run_agent(
                 source=None if once else source,
                 dry_run=dry_run,
                 harmless_only=once,
-                sinks=(first,) if once else (),
-                ended=lambda: news.put(End.LOOP),
-                taken_up=lambda now: _log_as(now, agent),
+                sinks=(voice, first) if once else (voice,),
+                hooks=_hooks(news, manager, voice, lambda now: _log_as(now, agent)),
+                idle_seconds=min(INBOX_WAIT, manager.wanted_within() or INBOX_WAIT),
             )
         except (AlreadyRunning, Transient) as error:
             return _refused(str(error))
         except OSError as error:
-            return _refused(f"the state folder cannot be used: {error}")
+            return _refused(_unusable(error, str(folders.state_path(settings))))
         _log_as(settings, agent)
         log.info(_beginning(settings, once=once, dry_run=dry_run))
         agent.start()
+        manager.ready()
         end = _await_end(news, ONCE_SECONDS if once else None, agent.reload)
+        manager.stopping()
         hanging = agent.stop()
     if hanging:
         log.warning("ended with jobs that hang: %s", ", ".join(hanging))
@@ -94,6 +110,31 @@ def run_agent(
         return FINE
     tell(first.results())
     return exit_code(first.results())
+
+
+def _hooks(
+    news: News,
+    manager: ServiceNotify,
+    voice: ServiceStatus,
+    log_as: Callable[[Settings], None],
+) -> Hooks:
+    """The ties between the agent and what manages its process."""
+
+    def taken_up(settings: Settings) -> None:
+        log_as(settings)
+        voice.keep(settings.targets)
+
+    def reloaded(how: Reloaded) -> None:
+        voice.refused(bool(how.problems))
+        manager.ready()
+
+    return Hooks(
+        ended=lambda: news.put(End.LOOP),
+        completed=manager.beat,
+        reloading=manager.reloading,
+        reloaded=reloaded,
+        taken_up=taken_up,
+    )
 
 
 def _beginning(settings: Settings, *, once: bool, dry_run: bool) -> str:
@@ -107,6 +148,16 @@ def _beginning(settings: Settings, *, once: bool, dry_run: bool) -> str:
 
 def _log_as(settings: Settings, agent: Agent) -> None:
     configure(settings.agent.log_format, settings.agent.log_level, agent.secrets)
+
+
+def _unusable(error: OSError, folder: str) -> str:
+    """Why the state folder cannot be used, and what to do about it."""
+    why = f"the state folder {folder} cannot be used: {error.strerror or error}"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{why}\ntry: free some space, df -h {shlex.quote(folder)}"
+    if error.errno in (errno.EROFS, errno.EACCES):
+        return f"{why}\ntry: set agent.state_dir to a folder that you may write to"
+    return why
 
 
 def _refused(why: str) -> int:

@@ -19,6 +19,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "check": ("watchdogd.cli.check:check", "One round of all probes now, without an agent."),
     "status": ("watchdogd.cli.status:status", "What the running agent knows."),
     "url": ("watchdogd.cli.url:url", "The address to paste into Colab, token included."),
+    "service": ("watchdogd.cli.service:service", "Run the agent in the background."),
     "config": ("watchdogd.cli.config:config", "Check, show or find the configuration."),
     "demo": ("watchdogd.cli.demo:demo", "Break and heal a private runtime on this machine."),
 }

@@ -7,22 +7,14 @@ import os
 import click
 
 from watchdogd.cli import output
+from watchdogd.cli.subverbs import SubVerbs
 from watchdogd.errors import ConfigError
 from watchdogd.loading import as_toml, config_files, config_path, load, worst_case
 
 SCHEMA = "watchdogd.config/1"
 
 
-class _Parts(click.Group):
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in self.commands and not args[0].startswith("-"):
-            raise click.UsageError(output.unknown("verb", args[0], self.commands), ctx)
-        return super().resolve_command(ctx, args)
-
-
-@click.group(cls=_Parts, invoke_without_command=True, subcommand_metavar="VERB ...")
+@click.group(cls=SubVerbs, invoke_without_command=True, subcommand_metavar="VERB ...")
 @output.common
 @click.pass_context
 def config(ctx: click.Context) -> int | None:

@@ -41,9 +41,10 @@ _COLORS = {
 class ExitWith(WatchdogdError):
     """Ends a verb with a message and an exit code."""
 
-    def __init__(self, message: str, code: int) -> None:
+    def __init__(self, message: str, code: int, mend: str = "") -> None:
         super().__init__(message)
         self.code = code
+        self.mend = mend
 
 
 def common(command: _F) -> _F:
@@ -172,7 +173,7 @@ def failure(error: WatchdogdError) -> int:
         message(f"{count} problem{'s' if count != 1 else ''}; nothing was started")
         return CONFIG
     message(f"error: {error}")
-    if isinstance(error, Transient | Permanent) and error.mend:
+    if isinstance(error, Transient | Permanent | ExitWith) and error.mend:
         message(f"try: {error.mend}")
     return _code(error)
 
