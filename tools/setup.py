@@ -63,9 +63,12 @@ TEST_NEEDS = (
     Need("fuser", ("psmisc",)),
     Need("vim.tiny", ("vim-tiny",)),
     Need("systemd-analyze", ("systemd",)),
+    Need("prometheus", ("prometheus",)),
+    Need("promtool", ("prometheus",)),
 )
 DAEMONS = {
     "openssh-server": ("ssh.service",),
+    "prometheus": ("prometheus.service",),
     "docker.io": ("docker.service", "docker.socket", "containerd.service"),
 }
 """What these packages would start, now and at each boot; nobody asked for that."""

@@ -1,0 +1,97 @@
+"""Prometheus' rules: valid, told by stories, and each part of them needed."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.lab.needs import programs
+from tests.lab.queries import ROOT, rules
+
+CONFIG = ROOT / "config" / "prometheus"
+WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
+
+
+def promtool(*words: object, cwd: Path = CONFIG) -> subprocess.CompletedProcess[str]:
+    programs("promtool")
+    return subprocess.run(
+        ["promtool", *map(str, words)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_the_configuration_and_the_rules_are_valid_without_a_warning() -> None:
+    files = sorted((CONFIG / "rules").glob("*.yaml"))
+    for done in (
+        promtool("check", "config", "prometheus.yml"),
+        promtool("check", "rules", "--lint=all", "--lint-fatal", *files),
+    ):
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", ["stories", "days"])
+def test_the_stories_come_out(name: str) -> None:
+    done = promtool("test", "rules", f"tests/{name}.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_each_alert_has_a_story_in_which_it_fires() -> None:
+    told = "".join(file.read_text() for file in (CONFIG / "tests").glob("*.yaml"))
+    fired = set(re.findall(r"alertname: (\w+)\n        exp_alerts:\n", told))
+    assert fired == {name for kind, name, _ in rules() if kind == "alert"}
+
+
+def test_every_window_has_the_same_definition() -> None:
+    found = {
+        name.removeprefix("target:watchdogd_unusable:ratio_rate"): expr
+        for kind, name, expr in rules()
+        if kind == "record" and "unusable" in name
+    }
+    assert tuple(found) == WINDOWS
+    assert len({expr.replace(f"[{window}]", "[w]") for window, expr in found.items()}) == 1
+
+
+def test_each_alert_names_the_target_and_a_verb_that_tells_more() -> None:
+    text = (CONFIG / "rules" / "alerts.yaml").read_text()
+    for block in text.split("- alert: ")[1:]:
+        assert re.search(r"summary: .+", block)
+        assert "watchdogd" in block.partition("description:")[2] or "vector(1)" in block
+
+
+MUTANTS = {
+    "paused-is-an-outage": ("alerts", 'state=~"paused|offline|unknown"', 'state=~"offline|unknown"', "stories"),
+    "offline-is-an-outage": ("alerts", 'state=~"paused|offline|unknown"', 'state=~"paused|unknown"', "stories"),
+    "unknown-is-an-outage": ("alerts", 'state=~"paused|offline|unknown"', 'state=~"paused|offline"', "stories"),
+    "down-at-once": ("alerts", "        for: 5m\n        keep_firing_for: 5m\n", "", "stories"),
+    "one-window-is-enough": ("alerts", " and target:watchdogd_unusable:ratio_rate5m > 0.144", "", "days"),
+    "healing-is-no-outage": ("sli", '=~"down|healing"', '=~"down"', "stories"),
+    "nothing-counted-is-a-figure": ("sli", ") > 0)", "))", "stories"),
+    "sleep-counts": ("sli", '"up|degraded|down|healing"', '"up|degraded|down|healing|asleep"', "stories"),
+    "sleep-is-unobserved": ("sli", 'state!~"asleep|paused|offline"', 'state!~"asleep|paused"', "stories"),
+    "a-late-round-is-a-stall": ("alerts", "        for: 2m # after a wake it is true for a moment\n", "", "stories"),
+    "silence-is-fine": ("alerts", ' or absent(up{job="watchdogd"})', "", "stories"),
+    "a-few-reconnects-are-a-storm": ("alerts", "[30m])) > 10", "[30m])) > 4", "stories"),
+    "blind-at-once": ("alerts", "        for: 15m\n", "", "stories"),
+}  # fmt: skip
+"""What is taken away, and the stories that must notice: file, old, new, stories."""
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_mutant_of_the_rules_is_killed(name: str, tmp_path: Path) -> None:
+    file, old, new, stories = MUTANTS[name]
+    shutil.copytree(CONFIG, tmp_path / "prometheus")
+    path = tmp_path / "prometheus" / "rules" / f"{file}.yaml"
+    sound = path.read_text()
+    assert old in sound
+    path.write_text(sound.replace(old, new))
+    done = promtool("test", "rules", f"tests/{stories}.yaml", cwd=tmp_path / "prometheus")
+    assert done.returncode == 1, f"survived: {name}"
+    assert "FAILED" in done.stdout + done.stderr
