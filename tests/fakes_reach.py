@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tests.fakes_clock import FakeClock
@@ -18,6 +18,7 @@ from watchdogd.ports import (
     Completed,
     ContainerEngine,
     Deadline,
+    DeathNotice,
     ForwardFacts,
     HttpAnswer,
     HttpEnd,
@@ -212,6 +213,9 @@ class FakeEngine:
 
     def log_tail(self, container_id: str, lines: int, deadline: Deadline) -> bytes:
         return self.log
+
+    def deaths(self, since: float, seconds: float) -> Iterator[DeathNotice]:
+        return iter(())
 
     def close(self) -> None:
         pass

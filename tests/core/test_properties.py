@@ -11,10 +11,11 @@ from dataclasses import replace
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.core.world import World
+from tests.core.world import CONTAINER, World
 from watchdogd.core.events import (
     BindFailed,
     ClockStepped,
+    ContainerDied,
     DialFailed,
     Event,
     FilesChanged,
@@ -73,7 +74,17 @@ SOUND: dict[str, object] = {
     "remedies_work": True,
     "remedy_result": Result.DONE,
 }
-SHOCKS = ("none", "kill_link", "freeze_link", "sleep", "new_life", "clock", "edit", "redefine")
+SHOCKS = (
+    "none",
+    "kill_link",
+    "freeze_link",
+    "sleep",
+    "new_life",
+    "clock",
+    "edit",
+    "redefine",
+    "death",
+)
 
 episodes = st.lists(
     st.tuples(
@@ -98,6 +109,8 @@ def shock(world: World, kind: str) -> None:
             world.life += 1
         case "clock":
             world.take(ClockStepped(by=7200.0))
+        case "death":
+            world.tell_death()
         case "edit" | "redefine":
             world.take(SettingsChanged(runtime=kind == "redefine"))
         case _:
@@ -157,6 +170,8 @@ EVENTS: list[Event] = [
     FilesChanged(),
     SettingsChanged(),
     SettingsChanged(runtime=True),
+    ContainerDied(container=""),
+    ContainerDied(container=CONTAINER),
 ]
 
 

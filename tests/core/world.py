@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from watchdogd.core.commands import Apply, Command, Dial, Fact, Probe, Publish, Wake
 from watchdogd.core.events import (
+    ContainerDied,
     DialFailed,
     Event,
     LinkLost,
@@ -59,6 +60,7 @@ SERVER_PROBES = (
     ProbeName.HOST,
     ProbeName.RUNTIME_SERVER,
 )
+CONTAINER = "c" * 64
 TRUTH = (
     "container",
     "link",
@@ -110,6 +112,8 @@ class World:
     remedy_result: Result = Result.DONE
     life: int = 1
     """Counts starts of the container: its generation."""
+    death_told: int = 0
+    """The life of which the engine told the end."""
     # --- clocks and the loop
     now: float = 1000.0
     slept: float = 0.0
@@ -242,6 +246,13 @@ class World:
             self.take(LinkLost(number=number))
         return self
 
+    def tell_death(self, container: str = CONTAINER) -> World:
+        """The engine's events say that this container ended."""
+        if container == CONTAINER:
+            self.death_told = self.life
+        self.take(ContainerDied(container=container))
+        return self
+
     def freeze_link(self) -> World:
         if self.link is not None:
             self.silent = True
@@ -307,7 +318,7 @@ class World:
         if harm is Harm.RESTORING:
             if self.told["container"] is None or not self.told["server_readable"]:
                 self.broken.append(f"I2: {remedy} of what runs or cannot be seen")
-            if state.streak.fails < 2:
+            if state.streak.fails < 2 and self.death_told != self.life:
                 self.broken.append(f"I2: {remedy} on one reading")
 
     def check(self) -> None:
@@ -350,6 +361,10 @@ class World:
             seen.append(self.one(probe, causes[probe], Vantage.SERVER, unknown=blind))
         sight = Sight() if blind else self.sight()
         return Observed(round=command.round, started=started, observations=tuple(seen), sight=sight)
+
+    def measure_deep(self, number: int) -> Observed:
+        """The same of a round that also looks at the server."""
+        return self.measure(Probe(round=number, deep=True))
 
     def server_causes(self, broken: Cause | None) -> dict[ProbeName, Cause | None]:
         session = None if self.view else Cause.SESSION_MISSING
@@ -412,7 +427,7 @@ class World:
         exited = self.container in (Cause.CONTAINER_EXITED, Cause.CONTAINER_OOM)
         return ContainerSight(
             read_at=self.now,
-            id="c" * 64,
+            id=CONTAINER,
             name="colab",
             status=ContainerStatus.EXITED if exited else ContainerStatus.RUNNING,
             started=f"life-{self.life}",

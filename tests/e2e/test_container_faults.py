@@ -87,6 +87,22 @@ def test_adopted_without_a_restart_policy(bench: Bench, end: object) -> None:
     assert bench.server.sessions() == [SESSION]
 
 
+RARE: dict[str, object] = {"probe.interval": "10m", "probe.suspect_interval": "5s"}
+"""Looks so rare that the agent would find out by itself after minutes."""
+
+
+def test_the_engine_tells_and_no_look_is_awaited(dockerd: Dockerd, jupyter: str) -> None:
+    with Bench(dockerd, jupyter, settings={**OWN_TOKEN, **RARE}) as own:
+        life = own.settle()
+        begin = own.mark()
+        killed_from_outside(life)
+        own.agent.until(own.usable, "usable", 30.0)
+        assert own.server.life(life.id).started != life.started
+        assert own.actions(begin) == ["start_container"]
+        assert own.acts(begin) == ["die", "start"]
+        assert own.incidents(begin) == ["container_exited"]
+
+
 @ENDS
 def test_adopted_with_a_restart_policy(own: Bench, end: object) -> None:
     """Docker starts it again; the agent leaves it to that and does nothing."""

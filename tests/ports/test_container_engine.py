@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -192,3 +193,25 @@ def test_one_that_removes_itself_is_no_persons_doing(lab: Lab) -> None:
     os.kill(lab.process(ident), signal.SIGKILL)
     until(lambda: lab.look().id is None)
     assert lab.look().stopped_by_person is False
+
+
+# ---------------------------------------------------------------- the engine's own word
+
+
+def test_an_end_is_told_as_it_happens_and_again_from_a_time_on(lab: Lab) -> None:
+    ident = lab.run()
+    notices = lab.engine.deaths(0.0, 20.0)
+    listening = next(notices)
+    assert listening.container == ""
+    assert abs(listening.at - time.time()) < 5.0
+    os.kill(int(lab.inspect(ident)["State"]["Pid"]), signal.SIGKILL)
+    told = next(notices)
+    assert told.container == ident
+    notices.close()  # type: ignore[attr-defined] # a generator
+    again = lab.engine.deaths(told.at, 20.0)
+    assert [next(again).container, next(again)] == ["", told]
+    again.close()  # type: ignore[attr-defined]
+
+
+def test_a_quiet_stream_ends_by_itself(lab: Lab) -> None:
+    assert [one.container for one in lab.engine.deaths(0.0, 0.2)] == [""]

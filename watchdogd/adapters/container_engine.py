@@ -20,8 +20,10 @@ from watchdogd.adapters.container_facts import (
     Json,
     Row,
     agreed_version,
+    answered_at,
     bindings,
     clean,
+    death_notices,
     ending,
     meant,
     moment,
@@ -36,7 +38,7 @@ from watchdogd.adapters.container_socket import ContainerSocket
 from watchdogd.core.sight import ContainerSight
 from watchdogd.core.words import Cause
 from watchdogd.errors import Transient
-from watchdogd.ports import Clock, Deadline, EngineRefused, Link
+from watchdogd.ports import Clock, Deadline, DeathNotice, EngineRefused, Link
 from watchdogd.settings import ContainerSettings
 
 if TYPE_CHECKING:
@@ -51,6 +53,8 @@ BEFORE_END_SECONDS = 120.0
 """How long before its end somebody may have asked for it (a slow stop)."""
 READ_SHARE = 0.7
 """Part of the time left that a read may take; the rest is for asking the server what is wrong."""
+LISTEN_SECONDS = 15.0
+"""For the engine to begin to tell its events."""
 VERSION_ARGV = ("docker", "version", "--format", "{{.Server.Version}}")
 
 Diagnose = Callable[[Deadline], None]
@@ -133,6 +137,29 @@ class DockerEngine:
             # Not streamed: docker-py takes the timeout off a stream.
             log = api.logs(container_id, stdout=True, stderr=True, tail=lines)
         return bytes(log)[-LOG_LIMIT:]
+
+    def deaths(self, since: float, seconds: float) -> Iterator[DeathNotice]:
+        """As the port says. Not ``api.events``: that has no timeout."""
+        from docker.errors import DockerException
+
+        filters = {"type": ["container"], "event": ["die"]}
+        params = {"filters": json.dumps(filters)} | ({"since": f"{since:.9f}"} if since else {})
+        begun = False
+        try:
+            with self._client(Deadline.after(self._clock, LISTEN_SECONDS)) as api:
+                url = f"{api.base_url}/v{api.api_version}/events"
+                with api.get(
+                    url, params=params, stream=True, timeout=(LISTEN_SECONDS, seconds)
+                ) as answer:
+                    answer.raise_for_status()
+                    begun = True
+                    yield DeathNotice(at=answered_at(answer.headers.get("Date", "")))
+                    yield from death_notices(answer.iter_content(chunk_size=None))
+        except (DockerException, OSError, ValueError) as error:
+            if not begun:
+                raise Transient(
+                    Cause.REMOTE_WEDGED, f"no events of the container engine ({error})"
+                ) from error
 
     def close(self) -> None:
         """Ends the socket below."""

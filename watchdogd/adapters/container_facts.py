@@ -6,20 +6,24 @@ wrong shape counts as absent, names and texts are cut and cleaned before anybody
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from watchdogd.core.sight import ContainerSight
 from watchdogd.core.words import ContainerStatus
-from watchdogd.ports import ContainerAmbiguous
+from watchdogd.ports import ContainerAmbiguous, DeathNotice
 from watchdogd.settings import ContainerSettings, Publish
 
 LABEL = "watchdogd.target"
 EVERY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104 - read from the engine, never bound
 TEXT_LIMIT = 300
+EVENT_LIMIT = 65_536
+"""Bytes of one event: the engine sends all labels of a container along."""
 ASKED_SIGNALS = frozenset({"2", "9", "15", "SIGINT", "SIGKILL", "SIGTERM"})
 """Signals through the engine that say "somebody wants it to end"."""
 POLICY_SECONDS = 10.0
@@ -213,6 +217,39 @@ def ending(events: Iterable[Json], *, removal_is_automatic: bool = False) -> End
     return Ending(
         by_person=True if asked else False if "die" in names else None, oom="oom" in names
     )
+
+
+def death_notices(chunks: Iterable[bytes]) -> Iterator[DeathNotice]:
+    """The engine's stream of ``die`` events, one JSON object a line. A line that is none of these, or
+    has no proper id and time, is passed over; one without an end is given up."""
+    rest = b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            if (found := _death(line)) is not None:
+                yield found
+        if len(rest) > EVENT_LIMIT:
+            return
+
+
+def _death(line: bytes) -> DeathNotice | None:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    ident, nanoseconds = text(event, "Actor", "ID"), number(event, "timeNano")
+    known = re.fullmatch(r"[0-9a-f]{12,64}", ident) is not None
+    if text(event, "Action") != "die" or not known or nanoseconds is None:
+        return None
+    return DeathNotice(at=nanoseconds / 1e9, container=ident)
+
+
+def answered_at(date: str) -> float:
+    """Unix seconds of an HTTP ``Date``; 0 if it is none."""
+    try:
+        return parsedate_to_datetime(date).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return 0.0
 
 
 def _signal(event: Json) -> str:

@@ -172,7 +172,7 @@ class Agent:
         if self._thread.is_alive():
             self._thread.join(deadline.remaining())
         self._doors.close(deadline)
-        close_all((one.parts for one in self._now.targets.values()), deadline)
+        close_all(self._now.targets, deadline)
         self._watch.close(deadline.remaining())
         hanging = self._workers.close(deadline.remaining())
         self._journal.close()
@@ -233,8 +233,8 @@ class Agent:
 
     def _exchange(self, new: Settings, changes: Changes, made: Mapping[str, InService]) -> None:
         before = self._now.targets
-        leaving = [before[name] for name in changes.ended()]
-        for one in leaving:
+        leaving = {name: before[name] for name in changes.ended()}
+        for one in leaving.values():
             one.letters.close()
             one.executor.stop()
         after = {name: made.get(name) or before[name] for name in new.targets}
@@ -253,12 +253,22 @@ class Agent:
         self._inbox.regroup(wanted)
         wanted.done.wait(REGROUP_SECONDS)
         # The ports first: a target that begins may want the one that another leaves.
-        close_all((one.parts for one in leaving), Deadline.after(self._clock, STOP_SECONDS))
+        close_all(leaving, Deadline.after(self._clock, STOP_SECONDS))
         for name in changes.redefined:
-            engine = before[name].parts.engine
-            if engine is not None and engine is not after[name].parts.engine:
-                engine.close()
+            self._change_engine(before[name], after[name])
         self._begin(made)
+
+    def _change_engine(self, old: InService, new: InService) -> None:
+        """After a change of the kind of a runtime: the former container engine is not asked any more,
+        a new one is listened to."""
+        if old.parts.engine is new.parts.engine:
+            return
+        if old.deaths is not None:
+            old.deaths.stop()
+        if old.parts.engine is not None:
+            old.parts.engine.close()
+        if new.deaths is not None:
+            new.deaths.start()
 
     def _moved(self, new: Settings, after: dict[str, InService]) -> None:
         self._now = _InForce(settings=new, targets=after)
@@ -287,7 +297,7 @@ class Agent:
 
     def _begin(self, targets: Mapping[str, InService]) -> None:
         for name, one in targets.items():
-            one.letters.post(self._remembered(name))
+            one.begin(self._remembered(name))
 
     def _policies(self) -> dict[str, Policy]:
         return {name: one.policy for name, one in self._now.targets.items()}

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from watchdogd.adapters.container_engine import open_container_engine
 from watchdogd.adapters.engine_sshtunnel import SshtunnelEngine
@@ -142,13 +143,17 @@ def _behind(
     )
 
 
-def close_all(parts: Iterable[Parts], deadline: Deadline) -> None:
+class Closable(Protocol):
+    """What has an end that may take its time."""
+
+    def close(self, deadline: Deadline) -> None: ...
+
+
+def close_all(named: Mapping[str, Closable], deadline: Deadline) -> None:
     """Close them side by side: a client that does not let go of one forward holds up no other."""
     threads = [
-        threading.Thread(
-            target=one.close, args=(deadline,), name=f"{one.target.name}-end", daemon=True
-        )
-        for one in parts
+        threading.Thread(target=one.close, args=(deadline,), name=f"{name}-end", daemon=True)
+        for name, one in named.items()
     ]
     for thread in threads:
         thread.start()

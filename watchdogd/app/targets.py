@@ -10,7 +10,9 @@ from watchdogd.adapters.ssh_resolve import SshPlan
 from watchdogd.app import folders
 from watchdogd.app.parts import Parts, Places, close_all, parts_of, renewed
 from watchdogd.carrying import Executor
+from watchdogd.core.events import Started
 from watchdogd.core.model import Policy
+from watchdogd.deaths import DeathWatch
 from watchdogd.loop import Inbox, Letterbox, Member
 from watchdogd.ports import Clock, Deadline, Journal
 from watchdogd.probes import LAPTOP_PROBES, SERVER_PROBES
@@ -30,6 +32,22 @@ class InService:
     policy: Policy
     executor: Executor
     letters: Letterbox
+    deaths: DeathWatch | None
+    """Set for ``kind = "container"``."""
+
+    def begin(self, remembered: Started) -> None:
+        """It is in service from now on."""
+        self.letters.post(remembered)
+        if self.deaths is not None:
+            self.deaths.start()
+
+    def close(self, deadline: Deadline) -> None:
+        """End its clients, links and threads."""
+        if self.deaths is not None:
+            self.deaths.stop()
+        self.parts.close(deadline)
+        if self.deaths is not None:
+            self.deaths.join(deadline.remaining())
 
     def member(self) -> Member:
         """As the decision loop knows it."""
@@ -67,9 +85,7 @@ class Builder:
             for name, target in targets.items():
                 made[name] = self._one(target, plans[name])
         except BaseException:
-            close_all(
-                (one.parts for one in made.values()), Deadline.after(self.clock, CLOSE_SECONDS)
-            )
+            close_all(made, Deadline.after(self.clock, CLOSE_SECONDS))
             raise
         return made
 
@@ -77,7 +93,10 @@ class Builder:
         """The same tunnel and executor with other settings; in force for what begins from now on."""
         parts = renewed(one.parts, target, self.clock, self._places(target.name))
         one.executor.retarget(parts.reach)
-        return replace(one, parts=parts, policy=target.policy(observe=self.observe))
+        policy, deaths = target.policy(observe=self.observe), one.deaths
+        if parts.engine is not one.parts.engine:
+            deaths = self._deaths(parts, one.letters)
+        return replace(one, parts=parts, policy=policy, deaths=deaths)
 
     def _one(self, target: TargetSettings, plan: SshPlan) -> InService:
         letters = Letterbox(self.inbox, target.name)
@@ -93,8 +112,20 @@ class Builder:
             journal=self.journal,
             harmless_only=self.harmless_only,
         )
-        policy = target.policy(observe=self.observe)
-        return InService(parts=parts, policy=policy, executor=executor, letters=letters)
+        return InService(
+            parts=parts,
+            policy=target.policy(observe=self.observe),
+            executor=executor,
+            letters=letters,
+            deaths=self._deaths(parts, letters),
+        )
+
+    def _deaths(self, parts: Parts, letters: Letterbox) -> DeathWatch | None:
+        if parts.engine is None:
+            return None
+        return DeathWatch(
+            parts.engine, parts.links.status, self.clock, letters.post, target=parts.target.name
+        )
 
     def _places(self, name: str) -> Places:
         return Places(

@@ -53,7 +53,8 @@ TWICE = frozenset(
         Cause.GPU_LOST,
     }
 )
-"""Two readings, ``policy.read_gap`` apart."""
+"""Two readings, ``policy.read_gap`` apart; or, of an end, the engine's own word and one later reading."""
+ENDED = frozenset({Cause.CONTAINER_EXITED, Cause.CONTAINER_OOM})
 SHORT_FAILS = 3
 NO_NETWORK = frozenset({Cause.OFFLINE, Cause.CAPTIVE_PORTAL})
 ANSWERED = frozenset({Cause.RUNTIME_REFUSED, Cause.RUNTIME_ERROR})
@@ -107,17 +108,33 @@ class Choice:
     """Remedy, reason, and one sentence for people."""
 
 
-def confirmed(streak: Streak, policy: Policy) -> bool:
+def confirmed(state: TargetState, policy: Policy) -> bool:
     """Has the fault lasted long enough to open an incident?"""
+    streak = state.streak
     if streak.cause is None:
         return False
     if streak.cause in ONCE:
         return streak.fails >= 1
     if streak.cause in TWICE:
-        return streak.fails >= 2 and streak.last_run - streak.first_run >= policy.read_gap
+        apart = streak.fails >= 2 and streak.last_run - streak.first_run >= policy.read_gap
+        return apart or witnessed(state)
     if streak.cause in NO_NETWORK:
         return streak.fails >= 2
     return streak.fails >= SHORT_FAILS and streak.observed_seconds >= policy.short_seconds
+
+
+def witnessed(state: TargetState) -> bool:
+    """Did the engine itself tell of the end that was then read? (invariant I2)
+
+    A second witness, so no second reading is needed: the same container, the same run of it, a round
+    that began to look after that was told, and nothing since that made all evidence void.
+    """
+    death, seen = state.death, state.sight.container
+    if death is None or seen is None or state.streak.cause not in ENDED:
+        return False
+    same_run = (seen.id, seen.started) == (death.container, death.started)
+    later = death.told_run <= state.verdict_since
+    return same_run and later and death.told_run > state.ignore_before
 
 
 def failing_anyhow(streak: Streak, policy: Policy) -> bool:
@@ -274,7 +291,7 @@ def _restoring(remedy: Remedy, state: TargetState, policy: Policy, env: Env) -> 
 
 
 def _second_read(state: TargetState, policy: Policy) -> Refused:
-    if state.streak.cause in TWICE and confirmed(state.streak, policy):
+    if state.streak.cause in TWICE and confirmed(state, policy):
         return None
     return Refusal.GRACE, "one reading that it does not run is not enough"
 

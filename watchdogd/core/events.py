@@ -120,6 +120,16 @@ class BindFailed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerDied:
+    """The container engine told that a container on the server ended, as it happened.
+
+    A witness, not a reading: it says nothing of what is there now. It may be told twice."""
+
+    container: str
+    """Its id; any container of that engine."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FilesChanged:
     """known_hosts or a key file changed: what was refused may be allowed now."""
 
@@ -146,6 +156,7 @@ Event = (
     | DialFailed
     | PortBound
     | BindFailed
+    | ContainerDied
     | FilesChanged
     | SettingsChanged
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import assert_never
 
-from watchdogd.core import dialing, remedying, rounds
+from watchdogd.core import dialing, remedying, rounds, seeing
 from watchdogd.core.account import booked
 from watchdogd.core.budget import kept
 from watchdogd.core.commands import (
@@ -26,6 +26,7 @@ from watchdogd.core.commands import (
 from watchdogd.core.events import (
     BindFailed,
     ClockStepped,
+    ContainerDied,
     DialFailed,
     Event,
     FilesChanged,
@@ -118,6 +119,8 @@ def _take(turn: Turn, event: Event) -> None:
             turn.change(dialing=known, bind_at=turn.env.run + turn.policy.suspect_interval)
             if turn.state.round == 0 or turn.state.verdict.cause is not Cause.PORT_CONFLICT:
                 turn.look_again(0)
+        case ContainerDied(container=container):
+            seeing.told_of_death(turn, container)
         case FilesChanged():
             turn.change(dialing=dialing.freed(turn.state.dialing, turn.env))
         case SettingsChanged(runtime=runtime):
@@ -204,7 +207,7 @@ def _probe(turn: Turn) -> None:
         return
     number = state.round + 1
     calm = state.phase is Phase.STEADY
-    deep = not calm or state.round % turn.policy.deep_every == 0
+    deep = not calm or state.round % turn.policy.deep_every == 0 or seeing.death_unread(state)
     turn.change(round=number, round_open=True, round_since=now, hurry=False)
     turn.emit(Probe(round=number, deep=deep))
 

@@ -234,6 +234,17 @@ class Account:
     """``boot`` clock."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Death:
+    """The engine's word that the container which is meant ended."""
+
+    container: str
+    started: str
+    """Which run of it was known when that was told."""
+    told_run: float
+    """``run`` clock."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TargetState:
     """All that is remembered about one target. ``step`` alone makes new ones."""
@@ -294,6 +305,8 @@ class TargetState:
     that with its events; it holds until another run is seen."""
     engine_lost: tuple[str, str] | None = None
     """Id and ``StartedAt`` of the run that was last seen at work before the engine itself was down."""
+    death: Death | None = None
+    """The last one that the engine told of by itself."""
     failed_starts: int = 0
     """Starts in a row that did not lead to health: three need a person."""
     ooms: tuple[tuple[str, float], ...] = ()

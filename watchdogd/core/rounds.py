@@ -73,6 +73,7 @@ def redefined(turn: Turn) -> None:
         failed_starts=0,
         restarts_unverified=0,
         ooms=(),
+        death=None,
         refusals=(),
         not_before=(),
     )
@@ -301,7 +302,7 @@ def confirm(turn: Turn) -> None:
     """Open the incident, or re-root the open one, once the streak is long enough."""
     state, streak = turn.state, turn.state.streak
     lasting = state.incident is None and failing_anyhow(streak, turn.policy)
-    if streak.cause is None or not (confirmed(streak, turn.policy) or lasting):
+    if streak.cause is None or not (confirmed(state, turn.policy) or lasting):
         return
     turn.enter(Phase.CONFIRMED)
     if streak.cause is Cause.CONTAINER_OOM:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from watchdogd.core.events import Observed
+from watchdogd.core.model import Death, TargetState
 from watchdogd.core.sight import (
     ContainerSight,
     HostSight,
@@ -29,6 +30,23 @@ def take(turn: Turn, event: Observed) -> None:
         session=new.session or old.session,
     )
     turn.change(sight=sight)
+
+
+def told_of_death(turn: Turn, container: str) -> None:
+    """Look at the server now, whatever the plan was; what is to be done, the look decides."""
+    known = turn.state.generation
+    if container != known.container or known.started is None:
+        return
+    turn.change(death=Death(container=container, started=known.started, told_run=turn.env.run))
+    turn.look_again(0)
+
+
+def death_unread(state: TargetState) -> bool:
+    """The engine told of a death, and the container was not read since."""
+    container = state.sight.container
+    return state.death is not None and (
+        container is None or container.read_at < state.death.told_run
+    )
 
 
 def _look_for_engine(turn: Turn, event: Observed) -> None:

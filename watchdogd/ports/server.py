@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -68,6 +68,16 @@ class ContainerAmbiguous(Exception):
         self.names = names
 
 
+@dataclass(frozen=True, slots=True)
+class DeathNotice:
+    """The engine's word that a container ended."""
+
+    at: float
+    """The engine's clock, Unix seconds."""
+    container: str = ""
+    """Its id; empty: nothing ended, the engine only listens."""
+
+
 class ContainerEngine(Protocol):
     """Docker on the server, over the link. Raises ``Transient(CONTAINER_ENGINE_DOWN)`` if it does not
     run, ``EngineRefused`` if it cannot be asked, ``Transient(LINK_LOST)`` if the link is gone."""
@@ -97,6 +107,12 @@ class ContainerEngine(Protocol):
 
     def log_tail(self, container_id: str, lines: int, deadline: Deadline) -> bytes:
         """The last lines of its log, at most 256 KiB. For tokens and evidence; never logged."""
+        ...
+
+    def deaths(self, since: float, seconds: float) -> Iterator[DeathNotice]:
+        """The containers of this engine that end from ``since`` on (its own clock, Unix seconds; 0:
+        from now on), as they end, for at most about ``seconds``. First comes one without an id, as
+        soon as the engine listens. Raises as said above; ``close`` ends it."""
         ...
 
     def close(self) -> None: ...

@@ -30,6 +30,7 @@ _NEWS = (
     e.DialFailed,
     e.PortBound,
     e.BindFailed,
+    e.ContainerDied,
     e.FilesChanged,
     e.SettingsChanged,
 )
