@@ -7,11 +7,11 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	&& { echo "$$python"; break; }; done)
 BIN = .venv/bin
 ARGS =
-CODE = watchdogd tests tools
+CODE = watchdogd tests tools bench
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install demo test fast pytest lint types imports format build clean ready-for-demo ready-for-test ready-for-install
+.PHONY: help install bench demo test fast pytest lint types imports format build clean ready-for-demo ready-for-test ready-for-install
 
 help:
 	@echo 'make install  for this user, away from the checkout: ~/.local/bin/watchdogd'
@@ -19,6 +19,7 @@ help:
 	@echo 'make test     everything that has to pass: lint, types, imports, all tests'
 	@echo 'make fast     the tests that need no server; ARGS="-k name" picks some'
 	@echo 'make pytest   all tests; ARGS as above'
+	@echo 'make bench    figures beside their opponents, 6 min; ARGS="link version" picks some; needs autossh'
 	@echo 'make lint     ruff: rules and format      make format   let ruff mend what it can'
 	@echo 'make types    mypy, strict                make imports  who may import whom'
 	@echo 'make build    a wheel in dist/            make clean    remove all that was made here'
@@ -41,6 +42,9 @@ pytest: ready-for-test
 
 fast: ready-for-test
 	@$(BIN)/python -m pytest -q tests/core tests/unit $(ARGS)
+
+bench: ready-for-test
+	@$(BIN)/python -m bench $(ARGS)
 
 lint: ready-for-test
 	@$(BIN)/ruff check $(CODE)

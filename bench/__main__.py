@@ -1,0 +1,41 @@
+"""Measures, beside an opponent in the same run, and prints a table: ``python -m bench [NAME ...]``.
+
+Exit code 1 if a limit is missed. Everything runs on this machine, on real servers, over loopback.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+import sys
+from collections.abc import Sequence
+
+from bench.report import HEAD, Figure, say
+from tests.lab.guards import mark_this_run
+
+NAMES = ("version", "first_byte", "cycle", "idle", "container", "link")
+
+
+def main(names: Sequence[str]) -> int:
+    """Run the named benchmarks, or all."""
+    unknown = [name for name in names if name not in NAMES]
+    if unknown:
+        say(f"no such benchmark: {', '.join(unknown)}; there are {', '.join(NAMES)}")
+        return 64
+    mark_this_run()
+    found: list[Figure] = []
+    for name in names or NAMES:
+        say(name)
+        found.extend(importlib.import_module(f"bench.{name}").figures())
+    system = f"{platform.system()} {platform.release()}, {os.cpu_count()} CPUs"
+    print(f"{system}, Python {platform.python_version()}, loopback\n\n{HEAD}")
+    for figure in found:
+        print(figure.line())
+        if figure.note:
+            print(f"    {figure.note}")
+    return 0 if all(figure.kept() for figure in found) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,127 @@
+"""The agent as a process of its own on real servers of the lab, with plain targets."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.lab.asking import fetch
+from tests.lab.needs import free_port
+from tests.lab.sshd import Sshd, stop_process
+from tests.lab.stand_in import TOKEN, StandIn
+from tests.lab.waiting import until
+from watchdogd.settings import Address
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """One SSH server, one runtime behind it, and a configuration."""
+
+    folder: Path
+    sshd: Sshd
+    runtime: StandIn
+    config: Path
+    listen: Address
+    local: tuple[Address, ...]
+    """Where each target's forward listens."""
+
+    def environ(self) -> dict[str, str]:
+        """For processes of the scene."""
+        return {**os.environ, "XDG_RUNTIME_DIR": str(self.folder)}
+
+    def argv(self, *words: str) -> list[str]:
+        """``watchdogd`` with this configuration."""
+        return [sys.executable, "-m", "watchdogd", "--config", str(self.config), *words]
+
+
+@contextmanager
+def scene(targets: int = 1, keepalive: str = "5s") -> Iterator[Scene]:
+    """All of it but the agent."""
+    with ExitStack() as stack:
+        folder = Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="wd-bench-", dir="/tmp"))
+        )
+        sshd, runtime = stack.enter_context(Sshd()), stack.enter_context(StandIn())
+        listen = Address("127.0.0.1", free_port())
+        local = tuple(Address("127.0.0.1", free_port()) for _ in range(targets))
+        token, config = folder / "token", folder / "config.toml"
+        token.write_text(TOKEN)
+        token.chmod(0o600)
+        text = f"""
+[agent]
+listen = "{listen}"
+state_dir = "{folder}/state"
+[defaults.ssh]
+host = "127.0.0.1"
+port = {sshd.port}
+identity_file = "{sshd.identity_file}"
+known_hosts = "{sshd.known_hosts}"
+keepalive = "{keepalive}"
+[defaults.runtime]
+kind = "external"
+token_file = "{token}"
+"""
+        for number, address in enumerate(local):
+            text += f"""
+[targets.t{number}.forward]
+local = "{address}"
+remote = "{runtime.address}"
+"""
+        config.write_text(text)
+        yield Scene(
+            folder=folder, sshd=sshd, runtime=runtime, config=config, listen=listen, local=local
+        )
+
+
+@contextmanager
+def running(made: Scene) -> Iterator[subprocess.Popen[bytes]]:
+    """The agent, until every forward serves."""
+    with (made.folder / "log").open("wb") as log:
+        process = subprocess.Popen(made.argv("run"), env=made.environ(), stdout=log, stderr=log)
+    try:
+        for address in made.local:
+            until(lambda local=address: serves(local), "a forward that serves")  # type: ignore[misc]
+        yield process
+    finally:
+        stop_process(process)
+
+
+@contextmanager
+def forwarding(made: Scene, *before: str) -> Iterator[Address]:
+    """``ssh -L`` to the same runtime on the same server, behind ``before`` (such as autossh)."""
+    local = Address("127.0.0.1", free_port())
+    options = {
+        "UserKnownHostsFile": made.sshd.known_hosts,
+        "IdentityFile": made.sshd.identity_file,
+        "IdentitiesOnly": "yes",
+        "BatchMode": "yes",
+        "ExitOnForwardFailure": "yes",
+        "ServerAliveInterval": "5",
+        "ServerAliveCountMax": "2",
+    }
+    program = before or ("ssh",)
+    argv = [*program, "-F", "none", "-N", "-p", str(made.sshd.port)]
+    argv += [f"-o{key}={value}" for key, value in options.items()]
+    argv += ["-L", f"{local}:{made.runtime.address}", f"{made.sshd.user}@127.0.0.1"]
+    environ = {**made.environ(), "AUTOSSH_GATETIME": "0"}
+    with (made.folder / "ssh.log").open("wb") as log:
+        process = subprocess.Popen(argv, env=environ, stdout=log, stderr=log)
+    try:
+        until(lambda: serves(local), "the opponent serves")
+        yield local
+    finally:
+        stop_process(process)
+
+
+def serves(local: Address) -> bool:
+    """Does a request through that port get the runtime's answer?"""
+    try:
+        return fetch(local, "/api")[0] == 200
+    except OSError:
+        return False
