@@ -125,3 +125,13 @@ def test_a_wish_during_a_reading_leads_to_another(
     ended.get(timeout=SOON)
     reload.close(SOON)
     assert ended.empty()
+
+
+def test_what_may_pass_by_itself_is_tried_again(
+    begin: Begin, ended: queue.Queue[Reloaded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("watchdogd.app.reload.RETRY_SECONDS", 0.01)
+    answers = iter((refuse(Transient(Cause.AGENT, "ssh does not answer")), lambda: SETTINGS))
+    begin(load=lambda: next(answers)()).wish()
+    assert ended.get(timeout=SOON).problems == ("ssh does not answer",)
+    assert ended.get(timeout=SOON).problems == ()

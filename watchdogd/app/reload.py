@@ -18,6 +18,9 @@ from watchdogd.settings import Settings
 
 log = logging.getLogger(__name__)
 
+RETRY_SECONDS = 30.0
+"""After a refusal that may pass by itself: ``ssh -G`` did not answer, a folder could not be made."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reloaded:
@@ -52,6 +55,7 @@ class Reload:
         self._last = Reloaded(at=clock.wall())
         self._wish = threading.Event()
         self._asked = False
+        self._temporary = False
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="reload", daemon=True)
 
@@ -78,7 +82,7 @@ class Reload:
 
     def _run(self) -> None:
         while True:
-            self._wish.wait()
+            self._wish.wait(RETRY_SECONDS if self._temporary else None)
             self._wish.clear()
             if self._stopping:
                 return
@@ -91,12 +95,13 @@ class Reload:
 
     def _read(self, *, asked: bool) -> tuple[str, ...]:
         """The problems; empty if what stands in the files is in force now."""
+        self._temporary = False
         try:
             changes = self._take_up(self._load())
         except ConfigError as error:
             problems = tuple(str(problem) for problem in error.problems)
         except (Transient, OSError) as error:
-            problems = (str(error),)
+            problems, self._temporary = (str(error),), True
         except Exception as error:
             log.exception("the configuration could not be taken up")
             problems = (f"{type(error).__name__}; the log has the traceback",)
