@@ -286,7 +286,10 @@ def install_for_user(machine: Machine, root: Path, python: str) -> None:
         create(machine, python, venv)
     machine.say(f"installing into {venv}")
     pip = (str(venv / "bin" / "python"), "-m", "pip", "--disable-pip-version-check")
-    if not machine.call(*pip, "install", "-qq", "--upgrade", str(root)):
+    shutil.rmtree(root / "build", ignore_errors=True)  # what an older one left would be packed, too
+    installed = machine.call(*pip, "install", "-qq", "--upgrade", str(root))
+    shutil.rmtree(root / "build", ignore_errors=True)
+    if not installed:
         raise NotReady("pip could not install it (its own words stand above)")
     link.parent.mkdir(parents=True, exist_ok=True)
     link.unlink(missing_ok=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.core.world import World, healthy
-from watchdogd.core.choose import witnessed
 from watchdogd.core.commands import RemedyRefused
+from watchdogd.core.confirming import witnessed
 from watchdogd.core.events import Observed
 from watchdogd.core.model import Policy
 from watchdogd.core.words import Cause, Phase, Refusal, Remedy, State

@@ -56,7 +56,7 @@ MUTANTS = (
     Mutant(
         "one-read-is-enough",
         "I2",
-        "choose.py",
+        "confirming.py",
         "apart = streak.fails >= 2 and streak.last_run - streak.first_run >= policy.read_gap",
         "apart = True",
         "two_reads",
@@ -240,7 +240,7 @@ MUTANTS = (
     Mutant(
         "one-witness-is-enough",
         "I2",
-        "choose.py",
+        "confirming.py",
         "later = death.told_run <= state.verdict_since",
         "later = True",
         "no_later_look",
@@ -248,7 +248,7 @@ MUTANTS = (
     Mutant(
         "death-before-a-sleep-counts",
         "I2, I8",
-        "choose.py",
+        "confirming.py",
         " and death.told_run > state.ignore_before",
         "",
         "told_before_a_sleep",

@@ -289,6 +289,20 @@ class TestAgent:
             settings = server.settings(identity_file=str(key))
             make(settings).dial(soon(), News()).close(soon())
 
+    def test_a_locked_agent_is_named_with_what_unlocks_it(
+        self, make: Callable[[SshSettings], SshEngine], agent: Path, sshd: Sshd, tmp_path: Path
+    ) -> None:
+        key = keygen(tmp_path / "key", passphrase="open sesame")
+        asked = tmp_path / "ask"
+        asked.write_text("#!/bin/sh\necho a lock\n")
+        asked.chmod(0o700)
+        environ = {**os.environ, "SSH_ASKPASS": str(asked), "SSH_ASKPASS_REQUIRE": "force"}
+        subprocess.run(["ssh-add", "-q", "-x"], env=environ, check=True, timeout=10)
+        error = refusal(make(sshd.settings(identity_file=str(key))))
+        assert isinstance(error, Permanent)
+        assert f"agent: holds no key, or is locked ({agent})" in error.detail
+        assert error.mend == "ssh-add; or ssh-add -X"
+
     def test_only_the_configured_key_is_offered(
         self, make: Callable[[SshSettings], SshEngine], agent: Path, tmp_path: Path
     ) -> None:

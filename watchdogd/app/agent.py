@@ -24,6 +24,7 @@ from watchdogd.adapters.ssh_resolve import SshPlan
 from watchdogd.app import folders
 from watchdogd.app.changes import Changes, compare, impossible
 from watchdogd.app.doors import Door, Doors
+from watchdogd.app.exchange import exchange
 from watchdogd.app.health import health
 from watchdogd.app.hooks import NO_HOOKS, Hooks
 from watchdogd.app.parts import close_all, plans
@@ -31,12 +32,12 @@ from watchdogd.app.reload import Reload, Reloaded
 from watchdogd.app.targets import Builder, InService
 from watchdogd.control import ControlServer, Occupied, StatusAnswers
 from watchdogd.core import machine
-from watchdogd.core.events import FilesChanged, SettingsChanged, Started
+from watchdogd.core.events import FilesChanged, Started
 from watchdogd.core.model import Policy, View
 from watchdogd.core.words import Outcome
 from watchdogd.errors import ConfigError, WatchdogdError
 from watchdogd.loading import Source, config_secrets
-from watchdogd.loop import INBOX_WAIT, STALL_SECONDS, Inbox, Loop, Regroup, env_of
+from watchdogd.loop import INBOX_WAIT, STALL_SECONDS, Inbox, Loop, env_of
 from watchdogd.ports import Clock, Deadline, Sink
 from watchdogd.probes import DECLARED_CAUSES
 from watchdogd.settings import Secret, Settings
@@ -52,8 +53,6 @@ log = logging.getLogger(__name__)
 
 STOP_SECONDS = 4.5
 """For the whole end; what still hangs then ends with the process."""
-REGROUP_SECONDS = 30.0
-"""For the loop to take up other targets: it deals with one event at a time, each in milliseconds."""
 WORKERS_A_TARGET = 8
 """Two lanes, a remedy, a dial, the journal, and room for what hangs."""
 METRICS_DOOR, CONTROL_DOOR = "the metrics port", "the control socket"
@@ -99,16 +98,7 @@ class Agent:
         self._inbox = Inbox()
         self._judged: set[str] = set()
         self._journal = SqliteJournal(str(folders.journal_path(self._state)))
-        self._builder = Builder(
-            state=self._state,
-            clock=self._clock,
-            workers=self._workers,
-            inbox=self._inbox,
-            journal=self._journal,
-            agent_health=self._health,
-            observe=dry_run,
-            harmless_only=harmless_only,
-        )
+        self._builder = self._make_builder(dry_run=dry_run, harmless_only=harmless_only)
         self._now = self._first_targets(settings, known)
         self._recent = RecentFacts()
         self._log_sink = LogSink(_places(settings))
@@ -118,17 +108,7 @@ class Agent:
             started_wall=self._started_wall,
             version=version("watchdogd"),
         )
-        self._loop = Loop(
-            {name: one.member() for name, one in self._now.targets.items()},
-            self._inbox,
-            self._clock,
-            step=machine.step,
-            first=machine.first,
-            anew=machine.anew,
-            sinks=(self._log_sink, self._metrics, self._recent, *sinks),
-            completed=self._completed,
-            idle_seconds=idle_seconds,
-        )
+        self._loop = self._make_loop(sinks, idle_seconds)
         self._metrics.show(
             self._loop.view, self._totals, self._tunnel, partial(env_of, self._clock)
         )
@@ -224,54 +204,24 @@ class Agent:
         before = {name: one.parts.plan for name, one in self._now.targets.items()}
         changes = compare(old, new, before, known)
         made = self._builder.make({name: new.targets[name] for name in changes.begun()}, known)
-        self._exchange(new, changes, made)
+        exchange(
+            self._now.targets,
+            new.targets,
+            changes,
+            made,
+            builder=self._builder,
+            moved=lambda after: self._moved(new, after),
+        )
+        self._begin(made)
         if changes.listen:
             self._doors.reopen(METRICS_DOOR, Deadline.after(self._clock, STOP_SECONDS))
         if changes:
             self._hooks.taken_up(new)
         return changes
 
-    def _exchange(self, new: Settings, changes: Changes, made: Mapping[str, InService]) -> None:
-        before = self._now.targets
-        leaving = {name: before[name] for name in changes.ended()}
-        for one in leaving.values():
-            one.letters.close()
-            one.executor.stop()
-        after = {name: made.get(name) or before[name] for name in new.targets}
-        for name in (*changes.redefined, *changes.retuned):
-            after[name] = self._builder.renew(before[name], new.targets[name])
-        self._workers.resize(WORKERS_A_TARGET * (1 + len(after)))
-        wanted = Regroup(
-            members={name: one.member() for name, one in after.items()},
-            anew=frozenset(changes.rebuilt),
-            changed={
-                **{name: SettingsChanged(runtime=True) for name in changes.redefined},
-                **{name: SettingsChanged() for name in changes.retuned},
-            },
-            moved=partial(self._moved, new, after),
-        )
-        self._inbox.regroup(wanted)
-        wanted.done.wait(REGROUP_SECONDS)
-        # The ports first: a target that begins may want the one that another leaves.
-        close_all(leaving, Deadline.after(self._clock, STOP_SECONDS))
-        for name in changes.redefined:
-            self._change_engine(before[name], after[name])
-        self._begin(made)
-
-    def _change_engine(self, old: InService, new: InService) -> None:
-        """After a change of the kind of a runtime: the former container engine is not asked any more,
-        a new one is listened to."""
-        if old.parts.engine is new.parts.engine:
-            return
-        if old.deaths is not None:
-            old.deaths.stop()
-        if old.parts.engine is not None:
-            old.parts.engine.close()
-        if new.deaths is not None:
-            new.deaths.start()
-
-    def _moved(self, new: Settings, after: dict[str, InService]) -> None:
+    def _moved(self, new: Settings, after: Mapping[str, InService]) -> None:
         self._now = _InForce(settings=new, targets=after)
+        self._workers.resize(WORKERS_A_TARGET * (1 + len(after)))
         self._judged &= after.keys()
         self._log_sink.places = _places(new)
         self._recent.keep(after.keys())
@@ -283,6 +233,31 @@ class Agent:
         self._watch.look()  # which files matter may have changed
 
     # ------------------------------------------------------------ the inside
+
+    def _make_builder(self, *, dry_run: bool, harmless_only: bool) -> Builder:
+        return Builder(
+            state=self._state,
+            clock=self._clock,
+            workers=self._workers,
+            inbox=self._inbox,
+            journal=self._journal,
+            agent_health=self._health,
+            observe=dry_run,
+            harmless_only=harmless_only,
+        )
+
+    def _make_loop(self, sinks: Sequence[Sink], idle_seconds: float) -> Loop:
+        return Loop(
+            {name: one.member() for name, one in self._now.targets.items()},
+            self._inbox,
+            self._clock,
+            step=machine.step,
+            first=machine.first,
+            anew=machine.anew,
+            sinks=(self._log_sink, self._metrics, self._recent, *sinks),
+            completed=self._completed,
+            idle_seconds=idle_seconds,
+        )
 
     def _first_targets(self, settings: Settings, known: Mapping[str, SshPlan]) -> _InForce:
         """All targets; if one cannot be made, the lock is lifted."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from watchdogd.core import dialing, seeing
-from watchdogd.core.choose import NO_NETWORK, ONCE, confirmed, failing_anyhow
 from watchdogd.core.commands import IncidentClosed, IncidentOpened, IncidentRerooted, RemedyVerified
+from watchdogd.core.confirming import NO_NETWORK, ONCE, confirmed, failing_anyhow
 from watchdogd.core.events import Observed
 from watchdogd.core.judge import judge
 from watchdogd.core.model import (
