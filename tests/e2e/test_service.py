@@ -140,7 +140,8 @@ def test_it_is_installed_survives_and_leaves_nothing(service: Service) -> None:
     with pytest.raises(OSError, match="refused"):
         fetch(service.listen, "/livez")
     assert service.user.show("Result") == "success"
-    assert service.verb("status")[0] == 3
+    assert service.told() == "stopped"
+    assert service.verb("status") == (3, "inactive (dead)\n  to mend it: watchdogd service start\n")
     assert service.verb("uninstall") == (0, "the service is gone\n")
     assert not unit(service).exists()
     assert service.verb("uninstall") == (0, "the service was not installed\n")

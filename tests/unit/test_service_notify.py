@@ -49,8 +49,13 @@ def test_each_message_is_one_datagram(manager: socket.socket) -> None:
     notify.status("a100 up\nb200 down")
     notify.status("a100 up b200 down")
     notify.stopping()
+    notify.status("a100 up")
     ready, reloading, status, stopping = heard(manager)
-    assert (ready, status, stopping) == ("READY=1", "STATUS=a100 up b200 down", "STOPPING=1")
+    assert (ready, status, stopping) == (
+        "READY=1",
+        "STATUS=a100 up b200 down",
+        "STOPPING=1\nSTATUS=stopped",
+    )
     assert reloading == "RELOADING=1\nMONOTONIC_USEC=1000000000"
 
 

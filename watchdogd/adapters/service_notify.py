@@ -38,6 +38,7 @@ class ServiceNotify:
         self._status = ""
         self._lock = threading.Lock()
         self._failed = False
+        self._stopped = False
 
     def wanted_within(self) -> float | None:
         """Seconds within which a beat is due again and again, with room to spare; ``None``: no matter."""
@@ -52,13 +53,14 @@ class ServiceNotify:
         self._send(f"RELOADING=1\nMONOTONIC_USEC={int(self._clock.run() * USEC)}")
 
     def stopping(self) -> None:
-        """The end has begun."""
-        self._send("STOPPING=1")
+        """The end has begun: no state that is told from now on would be true for long."""
+        self._send("STOPPING=1\nSTATUS=stopped")
+        self._stopped = True
 
     def status(self, text: str) -> None:
         """What ``systemctl status`` shows: one line. The same text again is not sent."""
         line = " ".join(text.split()).encode()[:MOST_STATUS].decode(errors="ignore")
-        if line != self._status:
+        if line != self._status and not self._stopped:
             self._status = line
             self._send(f"STATUS={line}")
 

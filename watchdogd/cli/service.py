@@ -136,12 +136,13 @@ def status(as_json: bool) -> int:
         output.mend("watchdogd service install")
         return code
     pid = f", pid {found.pid}" if found.pid else ""
-    restarts = f", restarted {found.restarts} times" if found.restarts else ""
+    count = found.restarts if found.running else 0
+    restarts = f", {count} restart{'s' if count != 1 else ''}" if count else ""
     output.say(f"{found.word}{pid}{restarts}")
-    for part in found.detail.split("; "):
+    for part in found.detail.split("; ") if found.detail else ():
         output.wrapped(part, 2)
     if not found.running:
-        output.mend("watchdogd service logs")
+        output.mend("watchdogd service logs" if found.detail else "watchdogd service start")
     if found.starts_at_login is False:
         output.message("note: it does not start at login; watchdogd service install mends that")
     return code
@@ -171,7 +172,7 @@ def logs(follow: bool, lines: int) -> int:
 )
 @output.common
 def print_file(platform: str | None, program: str | None) -> int:
-    """Print the file that `install` would write, for the usual place of the program."""
+    """Print the file without installing it."""
     if platform == "launchd" or (platform is None and sys.platform == "darwin"):
         from watchdogd.service.plist import plist_text
 

@@ -75,7 +75,7 @@ class Systemd:
             installed=found.get("LoadState") == "loaded",
             running=running,
             word=f"{found.get('ActiveState', '?')} ({found.get('SubState', '?')})",
-            detail=found.get("StatusText", ""),
+            detail=found.get("StatusText", "") if running else "",
             pid=int(found.get("MainPID") or 0) or None,
             restarts=int(found.get("NRestarts") or 0),
             starts_at_login=found.get("UnitFileState") == "enabled",
