@@ -19,7 +19,7 @@ help:
 	@echo 'make test     everything that has to pass: lint, types, imports, all tests'
 	@echo 'make fast     the tests that need no server; ARGS="-k name" picks some'
 	@echo 'make pytest   all tests; ARGS as above'
-	@echo 'make bench    figures beside their opponents, 6 min; ARGS="link version" picks some; needs autossh'
+	@echo 'make bench    figures beside their opponents, 8 min; ARGS="link version" picks some; needs autossh'
 	@echo 'make lint     ruff: rules and format      make format   let ruff mend what it can'
 	@echo 'make types    mypy, strict                make imports  who may import whom'
 	@echo 'make build    a wheel in dist/            make clean    remove all that was made here'

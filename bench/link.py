@@ -51,8 +51,8 @@ def figures() -> Iterator[Figure]:
         for number in range(REPETITIONS):
             steady.wait(STEADY_SECONDS)
             say(f"link {number + 1} of {REPETITIONS}")
-            made.sshd.kill_sessions()
             killed = clock.run()
+            made.sshd.kill_sessions()
             threads = [
                 threading.Thread(target=_measure, args=(client, killed, result))
                 for client, result in zip(clients, times, strict=True)

@@ -8,11 +8,12 @@ from where it ended, so that what happened meanwhile is told, too. It never dial
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from collections.abc import Callable
 
 from watchdogd.core.events import ContainerDied
 from watchdogd.errors import Permanent, Transient
-from watchdogd.ports import Clock, ContainerEngine, EngineRefused, LinkStatus
+from watchdogd.ports import Clock, ContainerEngine, DeathNotice, EngineRefused, LinkStatus
 
 IDLE_SECONDS = 200.0
 """A stream without a word is opened anew after so long: nothing else tells a dead one from a quiet one.
@@ -21,6 +22,8 @@ LINK_LOOK_SECONDS = 1.0
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Between two openings; doubled while they last less than ``GOOD_SECONDS``: each costs a command there."""
 GOOD_SECONDS = 30.0
+REMEMBERED = 256
+"""Containers whose last end is remembered: the engine itself keeps no more events."""
 
 
 class DeathWatch:
@@ -43,7 +46,7 @@ class DeathWatch:
         self._post = post
         self._first_pause = first_pause
         self._since = 0.0
-        self._told = 0.0
+        self._told: OrderedDict[str, float] = OrderedDict()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"{target}-deaths", daemon=True)
 
@@ -80,8 +83,17 @@ class DeathWatch:
                 if self._stopping.is_set():
                     return
                 self._since = max(self._since, notice.at)
-                if notice.container and notice.at > self._told:
-                    self._told = notice.at
-                    self._post(ContainerDied(container=notice.container))
+                if notice.container and self._is_new(notice):
+                    self._post(ContainerDied(container=notice.container, at=notice.at))
         except (Transient, Permanent, EngineRefused, OSError):
             return
+
+    def _is_new(self, notice: DeathNotice) -> bool:
+        """False for what was told before a stream was opened again."""
+        if notice.at <= self._told.get(notice.container, 0.0):
+            return False
+        self._told[notice.container] = notice.at
+        self._told.move_to_end(notice.container)
+        while len(self._told) > REMEMBERED:
+            self._told.popitem(last=False)
+        return True

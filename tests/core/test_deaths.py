@@ -115,6 +115,29 @@ def test_the_end_of_a_former_run_says_nothing_of_this_one() -> None:
     assert all(at - told >= 10.0 for at in world.applied_at)
 
 
+def test_a_late_word_of_a_former_run_is_no_word_of_this_one() -> None:
+    world = healthy()
+    world.life += 1  # it ended and was started again while there was no stream of events
+    world.play(120.0)
+    world.tell_death(life=world.life - 1)
+    assert world.state.death is None
+    world.container = Cause.CONTAINER_EXITED
+    died = world.now
+    world.play(60.0)
+    assert (world.applied, world.broken) == (START, [])
+    assert world.applied_at[0] - died >= 10.0
+
+
+def test_a_word_that_a_look_refuted_is_not_kept_for_the_next_end() -> None:
+    world = healthy()
+    world.tell_death().play(60.0)
+    assert world.state.death is None
+    world.death_told = 0
+    world.container = Cause.CONTAINER_EXITED
+    world.play(60.0)
+    assert (world.applied, world.broken) == (START, [])
+
+
 def test_the_grace_after_a_start_holds() -> None:
     world = World(policy=CALM).start().play(5.0)
     assert world.state.shown is State.UP

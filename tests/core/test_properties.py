@@ -111,6 +111,8 @@ def shock(world: World, kind: str) -> None:
             world.take(ClockStepped(by=7200.0))
         case "death":
             world.tell_death()
+        case "late_death":
+            world.tell_death(life=world.life - 1)
         case "edit" | "redefine":
             world.take(SettingsChanged(runtime=kind == "redefine"))
         case _:
@@ -170,8 +172,8 @@ EVENTS: list[Event] = [
     FilesChanged(),
     SettingsChanged(),
     SettingsChanged(runtime=True),
-    ContainerDied(container=""),
-    ContainerDied(container=CONTAINER),
+    ContainerDied(container="", at=0.0),
+    ContainerDied(container=CONTAINER, at=1e12),
 ]
 
 

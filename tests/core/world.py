@@ -246,11 +246,12 @@ class World:
             self.take(LinkLost(number=number))
         return self
 
-    def tell_death(self, container: str = CONTAINER) -> World:
-        """The engine's events say that this container ended."""
+    def tell_death(self, container: str = CONTAINER, *, life: int | None = None) -> World:
+        """The engine's events say that this container ended: its present life, or an earlier one."""
+        ended = self.life if life is None else life
         if container == CONTAINER:
-            self.death_told = self.life
-        self.take(ContainerDied(container=container))
+            self.death_told = ended
+        self.take(ContainerDied(container=container, at=ended + 0.5))
         return self
 
     def freeze_link(self) -> World:
@@ -431,6 +432,7 @@ class World:
             name="colab",
             status=ContainerStatus.EXITED if exited else ContainerStatus.RUNNING,
             started=f"life-{self.life}",
+            started_at=float(self.life),
             stopped_by_person=self.stopped_by_person if exited else None,
             own_policy_at_work=self.own_policy,
             publish_as_configured=True,

@@ -131,8 +131,8 @@ def test_the_third_keeps_its_period_and_its_clients(lab: Lab) -> None:
         assert targets()["frozen"].dialing.silent
         assert targets()["hung"].verdict.cause is Cause.RUNTIME_HUNG
         # A round takes milliseconds here, a wait for one of the others 5 s.
-        assert max(gaps) < 4 * INTERVAL, gaps
-        assert sum(gaps) / len(gaps) < 1.5 * INTERVAL, gaps
+        assert max(gaps) < 6 * INTERVAL, gaps
+        assert sum(gaps) / len(gaps) < 2 * INTERVAL, gaps
     finally:
         lab.freeze(signal.SIGCONT)
         lab.hung.close()

@@ -5,9 +5,11 @@ A mutant that survives means that nothing would notice if that rule were lost.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -257,9 +259,25 @@ MUTANTS = (
         "any-containers-death",
         "I14",
         "seeing.py",
-        "if container != known.container or known.started is None:",
-        "if known.started is None:",
+        "if known is None or event.container != known.id or not known.started:",
+        "if known is None:",
         "another_containers_end",
+    ),
+    Mutant(
+        "death-of-a-former-run",
+        "I2, I14",
+        "seeing.py",
+        "    if event.at < known.started_at:",
+        "    if False:",
+        "late_word_of_a_former_run",
+    ),
+    Mutant(
+        "refuted-death-is-kept",
+        "I2",
+        "seeing.py",
+        "    _forget_death(turn, event)\n    _look_for_engine",
+        "    _look_for_engine",
+        "word_that_a_look_refuted",
     ),
     Mutant(
         "death-takes-the-persons-word",
@@ -296,10 +314,8 @@ MUTANTS = (
 )
 
 
-@pytest.fixture(scope="module")
-def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def copied(folder: Path) -> Path:
     """The package and the core's tests, to be edited."""
-    folder = tmp_path_factory.mktemp("mutants")
     for name in ("watchdogd", "tests/core"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "pyproject.toml").write_text("[tool.pytest.ini_options]\npythonpath = ['.']\n")
@@ -321,20 +337,43 @@ def killed(folder: Path, killers: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: f"{mutant.name}")
-def test_mutant_is_killed(mutant: Mutant, copy: Path) -> None:
-    path = copy / "watchdogd" / "core" / mutant.file
+def tried(mutant: Mutant, folder: Path) -> subprocess.CompletedProcess[str] | str:
+    """What the killers say of that mutant, on a copy of its own; or why it is none."""
+    path = copied(folder) / "watchdogd" / "core" / mutant.file
     sound = path.read_text()
-    assert sound.count(mutant.old) == 1, f"{mutant.name} fits {sound.count(mutant.old)} times"
+    if sound.count(mutant.old) != 1:
+        return f"{mutant.name} fits {sound.count(mutant.old)} times"
     path.write_text(sound.replace(mutant.old, mutant.new))
-    try:
-        done = killed(copy, mutant.killers)
-    finally:
-        path.write_text(sound)
+    return killed(folder, mutant.killers)
+
+
+@pytest.fixture(scope="module")
+def results(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, subprocess.CompletedProcess[str] | str]:
+    """Of all mutants that were asked for; as many at once as there are processors."""
+    names = {item.name for item in request.session.items}
+    asked = [one for one in MUTANTS if f"test_mutant_is_killed[{one.name}]" in names]
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        runs = {
+            mutant.name: pool.submit(tried, mutant, tmp_path_factory.mktemp("mutant"))
+            for mutant in asked
+        }
+        return {name: run.result() for name, run in runs.items()}
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: f"{mutant.name}")
+def test_mutant_is_killed(
+    mutant: Mutant, results: dict[str, subprocess.CompletedProcess[str] | str]
+) -> None:
+    done = results[mutant.name]
+    assert not isinstance(done, str), done
     assert done.returncode == 1, f"survived {mutant.invariant}: {done.stdout[-2000:]}"
     assert " failed" in done.stdout
 
 
-def test_the_copy_itself_is_sound(copy: Path) -> None:
-    done = killed(copy, "starts_up or silent_tunnel or two_restarts or late_round or refusal")
+def test_the_copy_itself_is_sound(tmp_path: Path) -> None:
+    killers = "starts_up or silent_tunnel or two_restarts or late_round or refusal"
+    done = killed(copied(tmp_path), killers)
     assert done.returncode == 0, done.stdout[-2000:]

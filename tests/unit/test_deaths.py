@@ -126,12 +126,12 @@ def test_each_end_is_told_once_and_a_broken_stream_is_taken_up_where_it_ended(be
         [
             DeathNotice(at=120.0),
             DeathNotice(at=110.5, container=A),
-            DeathNotice(at=125.0, container=B),
+            DeathNotice(at=105.0, container=B),
         ],
     )
-    assert posted.get(timeout=SOON) == ContainerDied(container=A)
-    assert posted.get(timeout=SOON) == ContainerDied(container=B)
-    assert [engine.asked.get(timeout=SOON) for _ in range(4)] == [0.0, 110.5, 110.5, 125.0]
+    assert posted.get(timeout=SOON) == ContainerDied(container=A, at=110.5)
+    assert posted.get(timeout=SOON) == ContainerDied(container=B, at=105.0)
+    assert [engine.asked.get(timeout=SOON) for _ in range(4)] == [0.0, 110.5, 110.5, 120.0]
     assert posted.empty()
 
 

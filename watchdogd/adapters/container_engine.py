@@ -51,6 +51,8 @@ LOG_LIMIT = 262_144
 END_EVENTS = ("kill", "stop", "die", "oom", "destroy")
 BEFORE_END_SECONDS = 120.0
 """How long before its end somebody may have asked for it (a slow stop)."""
+LATE_SECONDS = 10.0
+"""After an end its reason may be told late: the kernel's word on memory comes on another way."""
 READ_SHARE = 0.7
 """Part of the time left that a read may take; the rest is for asking the server what is wrong."""
 LISTEN_SECONDS = 15.0
@@ -100,13 +102,14 @@ class DockerEngine:
             inspected = api.inspect_container(row.id)
             self._known[target] = Known(row.id, part(inspected, "HostConfig", "AutoRemove") is True)
             over = text(inspected, "State", "Status") not in LIVE
+            server_now = _server_now(api) if over else None
             return sight(
                 inspected,
                 target=target,
                 wanted=wanted,
                 read_at=self._clock.run(),
-                ended=self._ending(api, inspected) if over else Ending(),
-                server_now=_server_now(api) if over else None,
+                ended=self._ending(api, inspected, server_now) if over else Ending(),
+                server_now=server_now,
             )
 
     def start(self, container_id: str, deadline: Deadline) -> None:
@@ -198,14 +201,16 @@ class DockerEngine:
             or all(_exists(api.inspect_volume, name) for name in data_volumes(wanted)),
         )
 
-    def _ending(self, api: APIClient, inspected: object) -> Ending:
+    def _ending(self, api: APIClient, inspected: object, now: float | None) -> Ending:
         started, finished = (
             moment(text(inspected, "State", key)) for key in ("StartedAt", "FinishedAt")
         )
         if started is None or finished is None:
             return Ending()
         since = max(started, finished - BEFORE_END_SECONDS)
-        return ending(self._events(api, since, finished + 1.0, text(inspected, "Id")))
+        # The engine answers at ``until``: a second is waited for, what is later is read if it is there.
+        until = max(finished + 1.0, min(finished + LATE_SECONDS, now or 0.0))
+        return ending(self._events(api, since, until, text(inspected, "Id")))
 
     def _events(
         self, api: APIClient, since: float, until: float | None, container: str

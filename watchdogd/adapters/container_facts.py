@@ -302,6 +302,7 @@ def sight(
         name=proper_name(text(inspected, "Name"), ident),
         status=now,
         started=_started(inspected),
+        started_at=moment(_started(inspected)) or 0.0,
         exit_code=number(inspected, "State", "ExitCode") if over else None,
         restart_count=number(inspected, "RestartCount") or 0,
         restart_policy=_policy(inspected),

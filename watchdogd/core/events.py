@@ -127,6 +127,8 @@ class ContainerDied:
 
     container: str
     """Its id; any container of that engine."""
+    at: float
+    """When, by the engine's clock (Unix seconds)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -119,8 +119,8 @@ def _take(turn: Turn, event: Event) -> None:
             turn.change(dialing=known, bind_at=turn.env.run + turn.policy.suspect_interval)
             if turn.state.round == 0 or turn.state.verdict.cause is not Cause.PORT_CONFLICT:
                 turn.look_again(0)
-        case ContainerDied(container=container):
-            seeing.told_of_death(turn, container)
+        case ContainerDied():
+            seeing.told_of_death(turn, event)
         case FilesChanged():
             turn.change(dialing=dialing.freed(turn.state.dialing, turn.env))
         case SettingsChanged(runtime=runtime):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from watchdogd.core.events import Observed
+from watchdogd.core.events import ContainerDied, Observed
 from watchdogd.core.model import Death, TargetState
 from watchdogd.core.sight import (
     ContainerSight,
@@ -21,6 +21,7 @@ def take(turn: Turn, event: Observed) -> None:
     """Keep the newest of each server-side part. Only for a round that is neither void nor late: what
     such a one saw is no ground to act."""
     old, new = turn.state.sight, event.sight
+    _forget_death(turn, event)
     _look_for_engine(turn, event)
     _look_for_work(turn, new.host)
     _look_for_person(turn, new.container)
@@ -32,13 +33,28 @@ def take(turn: Turn, event: Observed) -> None:
     turn.change(sight=sight)
 
 
-def told_of_death(turn: Turn, container: str) -> None:
-    """Look at the server now, whatever the plan was; what is to be done, the look decides."""
-    known = turn.state.generation
-    if container != known.container or known.started is None:
+def told_of_death(turn: Turn, event: ContainerDied) -> None:
+    """Look at the server now, whatever the plan was; what is to be done, the look decides.
+
+    Only the end of the run that was read last is anybody's business: the word of a former one can come
+    late, after a connection broke.
+    """
+    known = turn.state.sight.container
+    if known is None or event.container != known.id or not known.started:
         return
-    turn.change(death=Death(container=container, started=known.started, told_run=turn.env.run))
+    if event.at < known.started_at:
+        return
+    death = Death(container=event.container, started=known.started, told_run=turn.env.run)
+    turn.change(death=death)
     turn.look_again(0)
+
+
+def _forget_death(turn: Turn, event: Observed) -> None:
+    """A look that began after it was told and finds the container at work: nothing is left of it."""
+    death, now = turn.state.death, event.sight.container
+    works = now is not None and now.status is ContainerStatus.RUNNING
+    if death is not None and works and event.started >= death.told_run:
+        turn.change(death=None)
 
 
 def death_unread(state: TargetState) -> bool:

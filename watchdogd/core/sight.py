@@ -72,6 +72,8 @@ class ContainerSight:
     status: ContainerStatus | None = None
     started: str = ""
     """``State.StartedAt``, verbatim: with ``id`` the generation."""
+    started_at: float = 0.0
+    """The same as Unix seconds, by the engine's clock; 0 if it is none."""
     exit_code: int | None = None
     restart_count: int = 0
     restart_policy: str = "no"
