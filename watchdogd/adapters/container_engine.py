@@ -55,6 +55,8 @@ LATE_SECONDS = 10.0
 """After an end its reason may be told late: the kernel's word on memory comes on another way."""
 READ_SHARE = 0.7
 """Part of the time left that a read may take; the rest is for asking the server what is wrong."""
+OVERLAP = 0.001
+"""Seconds: a time of the engine's in nanoseconds is not kept whole in a float."""
 LISTEN_SECONDS = 15.0
 """For the engine to begin to tell its events."""
 VERSION_ARGV = ("docker", "version", "--format", "{{.Server.Version}}")
@@ -146,7 +148,9 @@ class DockerEngine:
         from docker.errors import DockerException
 
         filters = {"type": ["container"], "event": ["die"]}
-        params = {"filters": json.dumps(filters)} | ({"since": f"{since:.9f}"} if since else {})
+        params = {"filters": json.dumps(filters)} | (
+            {"since": f"{since - OVERLAP:.9f}"} if since else {}
+        )
         begun = False
         try:
             with self._client(Deadline.after(self._clock, LISTEN_SECONDS)) as api:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import faulthandler
 import logging
 import os
 import queue
@@ -74,7 +73,6 @@ def run_agent(
     a host needs what is not built. Call it from the main thread, or no signal will end it.
     """
     news: News = queue.SimpleQueue()
-    faulthandler.enable()  # a service manager's SIGABRT then leaves every thread's stack in the log
     manager = ServiceNotify(os.environ, SystemClock())
     kinds = {name: target.runtime.kind for name, target in settings.targets.items()}
     first = FirstRound(kinds, lambda: news.put(End.DONE))

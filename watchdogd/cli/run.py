@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -29,6 +31,9 @@ def run(once: bool, dry_run: bool) -> int:
 
     from watchdogd.app import run_agent
 
+    # The SIGABRT of a service manager's watchdog then leaves every thread's stack in the log.
+    with suppress(OSError, ValueError, AttributeError, RuntimeError):  # no stderr to write to
+        faulthandler.enable()
     return run_agent(settings, source=configuration, once=once, dry_run=dry_run, tell=_tell)
 
 

@@ -112,7 +112,8 @@ class ContainerEngine(Protocol):
     def deaths(self, since: float, seconds: float) -> Iterator[DeathNotice]:
         """The containers of this engine that end from ``since`` on (its own clock, Unix seconds; 0:
         from now on), as they end, for at most about ``seconds``. First comes one without an id, as
-        soon as the engine listens. Raises as said above; ``close`` ends it."""
+        soon as the engine listens; the one at ``since`` itself may come again. Raises as said above;
+        ``close`` ends it."""
         ...
 
     def close(self) -> None: ...
