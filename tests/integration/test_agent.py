@@ -10,9 +10,12 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,15 +23,17 @@ from tests.lab.asking import fetch
 from tests.lab.needs import free_port
 from tests.lab.sshd import Sshd
 from tests.lab.stand_in import TOKEN, StandIn
-from tests.lab.waiting import until
+from tests.lab.waiting import SOON, until
 from watchdogd.adapters.instance import AlreadyRunning
 from watchdogd.app import Agent, check_targets, run_agent
 from watchdogd.control import ask, control_path
 from watchdogd.core import machine
 from watchdogd.core.words import Cause, Kind, State
+from watchdogd.loading import Source
 from watchdogd.settings import (
     Address,
     AgentSettings,
+    ContainerSettings,
     ForwardSettings,
     ProbeSettings,
     RuntimeSettings,
@@ -272,3 +277,62 @@ def test_a_broken_journal_means_observing_and_does_not_stop_the_tunnel(
         assert not agent.view().targets["a100"].journal_ok
     finally:
         assert agent.stop() == ()
+
+
+def test_a_configuration_that_cannot_be_made_whole_leaves_every_target_as_it_was(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One target moves, another gets a container engine whose socket finds no room: all or none."""
+    first = settings.targets["a100"]
+
+    def at(name: str, **fields: Any) -> TargetSettings:
+        forward = replace(first.forward, local=Address("127.0.0.1", free_port()))
+        return replace(first, name=name, **{"forward": forward, **fields})
+
+    both = replace(settings, targets={"a100": first, "b200": at("b200")})
+    container = RuntimeSettings(container=ContainerSettings(image="none"))
+    old = both.targets["b200"]
+    asked = replace(
+        both, targets={"a100": at("a100"), "b200": replace(old, runtime=container), "c": at("c")}
+    )
+    source = Source(path=None, environ={"HOME": settings.agent.state_dir}, read=lambda *_: asked)
+    agent = Agent(both, source=source)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("watchdogd.app.parts.open_container_engine", full)
+    agent.start()
+    try:
+        until(lambda: agent._reload.last().problems, "a refusal")
+        assert "No space left" in agent._reload.last().problems[0]
+        for name in both.targets:
+            until(lambda name=name: agent.view().targets[name].shown is State.UP, "up")  # type: ignore[misc]
+        assert list(agent.view().targets) == ["a100", "b200"]
+        before = agent.view().targets["a100"].round
+        until(lambda: agent.view().targets["a100"].round > before + 2, "rounds that are answered")
+        assert fetch(first.forward.local, "/api")[0] == 200
+    finally:
+        assert agent.stop() == ()
+
+
+def test_no_token_reaches_the_service_managers_status(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a server wrote into a detail."""
+    place = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(place))
+        manager.settimeout(SOON)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(place))
+        monkeypatch.setattr(
+            "watchdogd.sinks.service_status._words", lambda state, env: f"down (said {TOKEN})"
+        )
+        thread = threading.Thread(target=run_agent, args=(settings,), kwargs={"once": True})
+        thread.start()
+        told: list[str] = []
+        while not told or told[-1] != "STOPPING=1\nSTATUS=stopped":
+            told.append(manager.recv(65536).decode())
+        thread.join(SOON)
+    assert any("down (said ***)" in text for text in told)
+    assert TOKEN not in "".join(told)

@@ -135,3 +135,16 @@ def test_what_may_pass_by_itself_is_tried_again(
     begin(load=lambda: next(answers)()).wish()
     assert ended.get(timeout=SOON).problems == ("ssh does not answer",)
     assert ended.get(timeout=SOON).problems == ()
+
+
+def test_a_refusal_that_lasts_is_logged_once(
+    begin: Begin,
+    ended: queue.Queue[Reloaded],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("watchdogd.app.reload.RETRY_SECONDS", 0.01)
+    begin(load=refuse(OSError(28, "No space left on device"))).wish()
+    for _ in range(5):
+        assert ended.get(timeout=SOON).problems
+    assert caplog.text.count("stays in force") == 1

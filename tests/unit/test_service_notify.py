@@ -105,6 +105,8 @@ def test_a_manager_that_does_not_read_holds_nobody_up(manager: socket.socket) ->
             break
     assert notify._failed
     assert heard(manager)[0] == "STATUS=0"
+    notify.status(f"{number}")  # what was lost is told again once there is room
+    assert heard(manager) == [f"STATUS={number}"]
 
 
 def test_a_long_status_is_cut_at_a_letter(manager: socket.socket) -> None:

@@ -85,7 +85,7 @@ class FolderWatch:
     def _follow(self) -> None:
         try:
             self._events.follow(_wanted(self._files(), self._folders()))
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # RuntimeError: no thread can be started
             self._events.lost(error, self._poll)
 
     def _run(self) -> None:
@@ -146,7 +146,7 @@ class _Events:
             self._told = False
             log.info("file events are back")
 
-    def lost(self, error: OSError, poll_seconds: float) -> None:
+    def lost(self, error: Exception, poll_seconds: float) -> None:
         """Do without; said once."""
         self.close(CLOSE_SECONDS)
         if not self._told:

@@ -17,7 +17,7 @@ from watchdogd.ports import Clock
 log = logging.getLogger(__name__)
 
 SEND_SECONDS = 1.0
-"""The manager reads at once; where it does not, nothing here may wait for it."""
+"""For what is told once. A status or a beat waits for nobody: the decision loop tells them."""
 MOST_STATUS = 1500
 """Bytes of a status text: a datagram that is too long would be lost as a whole."""
 USEC = 1_000_000.0
@@ -46,39 +46,39 @@ class ServiceNotify:
 
     def ready(self) -> None:
         """The agent works; also: a reload is over."""
-        self._send("READY=1")
+        self._send("READY=1", SEND_SECONDS)
 
     def reloading(self) -> None:
         """The configuration is being read again, until ``ready``."""
-        self._send(f"RELOADING=1\nMONOTONIC_USEC={int(self._clock.run() * USEC)}")
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={int(self._clock.run() * USEC)}", SEND_SECONDS)
 
     def stopping(self) -> None:
         """The end has begun: no state that is told from now on would be true for long."""
-        self._send("STOPPING=1\nSTATUS=stopped")
+        self._send("STOPPING=1\nSTATUS=stopped", SEND_SECONDS)
         self._stopped = True
 
     def status(self, text: str) -> None:
         """What ``systemctl status`` shows: one line. The same text again is not sent."""
         line = " ".join(text.split()).encode()[:MOST_STATUS].decode(errors="ignore")
-        if line != self._status and not self._stopped:
+        if line != self._status and not self._stopped and self._send(f"STATUS={line}"):
             self._status = line
-            self._send(f"STATUS={line}")
 
     def beat(self) -> None:
         """A round of the decision loop was completed: the manager's watchdog is fed, not more often
         than it needs. Nothing else may call this."""
         wanted = self.wanted_within()
         now = self._clock.run()
-        if wanted is not None and now - self._beaten >= wanted / 2:
+        due = wanted is not None and now - self._beaten >= wanted / 2
+        if due and self._send("WATCHDOG=1"):
             self._beaten = now
-            self._send("WATCHDOG=1")
 
-    def _send(self, message: str) -> None:
+    def _send(self, message: str, seconds: float = 0.0) -> bool:
+        """True if the manager has it; waits at most so long for room in its queue."""
         if self._address is None:
-            return
+            return False
         try:
             with self._lock, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-                sender.settimeout(SEND_SECONDS)
+                sender.settimeout(seconds)
                 sender.sendto(message.encode(), self._address)
         except OSError as error:
             if not self._failed:
@@ -86,6 +86,7 @@ class ServiceNotify:
             self._failed = True
         else:
             self._failed = False
+        return not self._failed
 
 
 def _address(name: str) -> str | bytes | None:

@@ -203,16 +203,16 @@ class Agent:
         known = plans(new, new.targets, self._clock)
         before = {name: one.parts.plan for name, one in self._now.targets.items()}
         changes = compare(old, new, before, known)
-        made = self._builder.make({name: new.targets[name] for name in changes.begun()}, known)
+        after = self._builder.prepare(self._now.targets, new.targets, changes, known)
         exchange(
             self._now.targets,
-            new.targets,
+            after,
             changes,
-            made,
-            builder=self._builder,
-            moved=lambda after: self._moved(new, after),
+            inbox=self._inbox,
+            clock=self._clock,
+            moved=lambda: self._moved(new, after),
         )
-        self._begin(made)
+        self._begin({name: after[name] for name in changes.begun()})
         if changes.listen:
             self._doors.reopen(METRICS_DOOR, Deadline.after(self._clock, STOP_SECONDS))
         if changes:

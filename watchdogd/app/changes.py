@@ -36,9 +36,7 @@ class Changes:
         return (*self.rebuilt, *self.added)
 
     def __bool__(self) -> bool:
-        return bool(
-            self.ended() or self.begun() or self.redefined or self.retuned or self.listen
-        ) or (self.agent)
+        return self != Changes()
 
     def __str__(self) -> str:
         told = {

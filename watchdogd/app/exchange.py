@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
-from functools import partial
 
 from watchdogd.app.changes import Changes
 from watchdogd.app.parts import close_all
-from watchdogd.app.targets import CLOSE_SECONDS, Builder, InService
+from watchdogd.app.targets import CLOSE_SECONDS, InService
 from watchdogd.core.events import SettingsChanged
-from watchdogd.loop import Regroup
-from watchdogd.ports import Deadline
-from watchdogd.settings import TargetSettings
+from watchdogd.loop import Inbox, Regroup
+from watchdogd.ports import Clock, Deadline
+
+log = logging.getLogger(__name__)
 
 REGROUP_SECONDS = 30.0
 """For the loop to take up other targets: it deals with one event at a time, each in milliseconds."""
@@ -19,15 +20,15 @@ REGROUP_SECONDS = 30.0
 
 def exchange(
     before: Mapping[str, InService],
-    wanted: Mapping[str, TargetSettings],
+    after: Mapping[str, InService],
     changes: Changes,
-    made: Mapping[str, InService],
     *,
-    builder: Builder,
-    moved: Callable[[Mapping[str, InService]], None],
+    inbox: Inbox,
+    clock: Clock,
+    moved: Callable[[], None],
 ) -> None:
-    """Have exactly the ``wanted`` targets in service. ``made``: those that are new or built anew, not yet
-    begun; ``moved`` gets all targets, on the loop's thread, once the loop knows them.
+    """Have ``after`` in service instead of ``before``; raises nothing. Those that are new are not begun yet.
+    ``moved`` is called on the loop's thread, once the loop knows them.
 
     Order: nothing of a target that leaves is heard any more, then the loop changes over, then the ports
     are closed, because a target that begins afterwards may want the one that another leaves.
@@ -36,9 +37,12 @@ def exchange(
     for one in leaving.values():
         one.letters.close()
         one.executor.stop()
-    after = {name: made.get(name) or before[name] for name in wanted}
-    for name in (*changes.redefined, *changes.retuned):
-        after[name] = builder.renew(before[name], wanted[name])
+
+    def change_over() -> None:
+        for name in (*changes.redefined, *changes.retuned):
+            after[name].take_effect()
+        moved()
+
     regroup = Regroup(
         members={name: one.member() for name, one in after.items()},
         anew=frozenset(changes.rebuilt),
@@ -46,11 +50,12 @@ def exchange(
             **{name: SettingsChanged(runtime=True) for name in changes.redefined},
             **{name: SettingsChanged() for name in changes.retuned},
         },
-        moved=partial(moved, after),
+        moved=change_over,
     )
-    builder.inbox.regroup(regroup)
-    regroup.done.wait(REGROUP_SECONDS)
-    close_all(leaving, Deadline.after(builder.clock, CLOSE_SECONDS))
+    inbox.regroup(regroup)
+    if not regroup.done.wait(REGROUP_SECONDS):
+        log.error("the decision loop did not take up the targets in %.0f s", REGROUP_SECONDS)
+    close_all(leaving, Deadline.after(clock, CLOSE_SECONDS))
     for name in changes.redefined:
         _change_engine(before[name], after[name])
 

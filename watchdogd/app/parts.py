@@ -97,8 +97,7 @@ def parts_of(
 
 def renewed(parts: Parts, target: TargetSettings, clock: Clock, places: Places) -> Parts:
     """The same tunnel with other settings of what is behind it. ``target`` must differ in nothing that
-    the tunnel is made from. An engine that is no longer wanted is the caller's to close."""
-    parts.forward.hold_for(target.forward.hold)
+    the tunnel is made from. Nothing of ``parts`` is changed or closed. Raises ``OSError`` as ``parts_of``."""
     if target.runtime == parts.target.runtime:
         return replace(parts, target=target, reach=replace(parts.reach, target=target))
     return _behind(target, parts.plan, parts.forward, parts.links, parts.engine, clock, places)

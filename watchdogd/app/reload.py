@@ -109,7 +109,7 @@ class Reload:
             if changes or asked or self._last.problems:
                 log.info("the configuration was read again: %s", changes)
             return ()
-        log.error(
-            "the configuration is refused, the former one stays in force: %s", "; ".join(problems)
-        )
+        if asked or problems != self._last.problems:  # one that is tried again is told once
+            told = "; ".join(problems)
+            log.error("the configuration is refused, the former one stays in force: %s", told)
         return problems

@@ -31,6 +31,7 @@ from watchdogd.loading import Source
 from watchdogd.loop import INBOX_WAIT
 from watchdogd.settings import Settings
 from watchdogd.sinks.log import configure
+from watchdogd.sinks.redact import Redactor
 from watchdogd.sinks.service_status import ServiceStatus
 
 log = logging.getLogger(__name__)
@@ -65,8 +66,9 @@ def run_agent(
     tell: Callable[[Mapping[str, CheckResult]], None] = lambda results: None,
 ) -> int:
     """Run the agent in the foreground; returns the exit code. ``source``: where ``settings`` were read,
-    so that a change there, or SIGHUP, has them taken up anew; not with ``once``. ``tell``: with ``once`` it is given
-    what the round found of each target, once the agent has ended; not after a signal.
+    so that a change there, or SIGHUP, has them taken up anew; not with ``once``. ``tell``: with
+    ``once`` it is given what the round found of each target, once the agent has ended; not after a
+    signal.
 
     0 after SIGTERM or SIGINT; with ``once`` the codes of ``check``; 70 if the decision loop broke;
     75 if another agent holds the state folder, or it cannot be used. Raises ``ConfigError`` (78) if
@@ -76,7 +78,9 @@ def run_agent(
     manager = ServiceNotify(os.environ, SystemClock())
     kinds = {name: target.runtime.kind for name, target in settings.targets.items()}
     first = FirstRound(kinds, lambda: news.put(End.DONE))
-    voice = ServiceStatus(manager.status, settings.targets)
+    # A server's text in a detail may carry a token; nothing is told before the agent is there.
+    redactor = Redactor(lambda: agent.secrets())
+    voice = ServiceStatus(lambda line: manager.status(redactor.text(line)), settings.targets)
     with _signals(news):  # from the first moment: a signal while it is being made ends it as well
         try:
             agent = Agent(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from watchdogd.adapters.ssh_resolve import SshPlan
 from watchdogd.app import folders
+from watchdogd.app.changes import Changes
 from watchdogd.app.parts import Parts, Places, close_all, parts_of, renewed
 from watchdogd.carrying import Executor
 from watchdogd.core.events import Started
@@ -40,6 +41,11 @@ class InService:
         self.letters.post(remembered)
         if self.deaths is not None:
             self.deaths.start()
+
+    def take_effect(self) -> None:
+        """What begins from now on, and clients that wait from now on, go by these settings."""
+        self.executor.retarget(self.parts.reach)
+        self.parts.forward.hold_for(self.parts.target.forward.hold)
 
     def close(self, deadline: Deadline) -> None:
         """End its clients, links and threads."""
@@ -89,10 +95,33 @@ class Builder:
             raise
         return made
 
-    def renew(self, one: InService, target: TargetSettings) -> InService:
-        """The same tunnel and executor with other settings; in force for what begins from now on."""
+    def prepare(
+        self,
+        before: Mapping[str, InService],
+        targets: Mapping[str, TargetSettings],
+        changes: Changes,
+        plans: Mapping[str, SshPlan],
+    ) -> dict[str, InService]:
+        """All ``targets``, made from ``before`` as ``changes`` says. Nothing in service is touched, and if
+        one cannot be made, what was made is closed again. Raises as ``make``.
+        """
+        made = self.make({name: targets[name] for name in changes.begun()}, plans)
+        after = {name: made.get(name) or before[name] for name in targets}
+        try:
+            for name in (*changes.redefined, *changes.retuned):
+                after[name] = self._renewed(before[name], targets[name])
+        except BaseException:
+            close_all(made, Deadline.after(self.clock, CLOSE_SECONDS))
+            for name in changes.redefined:
+                engine = after[name].parts.engine
+                if engine is not None and engine is not before[name].parts.engine:
+                    engine.close()
+            raise
+        return after
+
+    def _renewed(self, one: InService, target: TargetSettings) -> InService:
+        """The same tunnel and executor with other settings, which are not in force yet."""
         parts = renewed(one.parts, target, self.clock, self._places(target.name))
-        one.executor.retarget(parts.reach)
         policy, deaths = target.policy(observe=self.observe), one.deaths
         if parts.engine is not one.parts.engine:
             deaths = self._deaths(parts, one.letters)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import click
 
+from watchdogd.adapters.clock import SystemClock
 from watchdogd.cli import output
 from watchdogd.cli.subverbs import SubVerbs
 from watchdogd.loading import config_path, load
@@ -47,7 +47,7 @@ def _steering() -> Steering:
     if sys.platform == "darwin":
         from watchdogd.service.launchd import Launchd
 
-        return Launchd(os.environ, lambda seconds: threading.Event().wait(seconds) and None)
+        return Launchd(os.environ, SystemClock().wait)
     from watchdogd.service.systemd import Systemd
 
     return Systemd(os.environ)
@@ -65,7 +65,8 @@ def _config() -> str | None:
 @output.common
 @_told
 def install(no_start: bool) -> int:
-    """Install the service, start it now and at each login. Safe to repeat, as after an update."""
+    """Install the service, start it now and at each login. Safe to repeat. One that runs is restarted
+    only if its file changed: after an update of the program, stop and start it."""
     load(output.config_option(), os.environ)  # what is refused would end with 78 at each start
     done = _steering().install(own_program(), _config(), start=not no_start)
     if done.kept is not None:

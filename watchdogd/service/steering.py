@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -115,7 +116,7 @@ def put(file: Path, text: str) -> tuple[bool, Path | None]:
         kept = None
         if former is not None:
             kept = file.with_name(f"{file.name}.before")
-            os.replace(file, kept)
+            shutil.copyfile(file, kept)
         os.replace(made, file)
     except BaseException:
         with suppress(FileNotFoundError):

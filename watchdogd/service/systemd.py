@@ -18,7 +18,7 @@ from watchdogd.service.steering import (
 from watchdogd.service.unit import NAME, unit_text
 
 SHOWN = "LoadState,ActiveState,SubState,StatusText,Result,ExecMainStatus,MainPID,NRestarts,UnitFileState"
-GONE = "Failed to connect to bus"
+GONE = "Failed to connect"
 
 
 def unit_path(environ: Mapping[str, str]) -> Path:
@@ -98,7 +98,7 @@ class Systemd:
         done = run(("systemctl", "--user", *words), self._environ)
         if done.returncode == 0:
             return done.stdout
-        if GONE in done.stderr or "Failed to connect" in done.stderr:
+        if GONE in done.stderr:
             raise self._no_manager(said(done))
         why = said(done)
         if words[0] in ("start", "restart"):
@@ -109,11 +109,10 @@ class Systemd:
         raise ServiceTrouble(f"`systemctl --user {' '.join(words)}`: {why}")
 
     def _no_manager(self, why: str) -> ServiceTrouble:
-        user = f"$(id -u {self._environ.get('USER', '')})".replace(" )", ")")
         if not self._environ.get("XDG_RUNTIME_DIR"):
             return ServiceTrouble(
                 "this shell knows no user manager: XDG_RUNTIME_DIR is not set, as after su or sudo",
-                f"log in as this user, or: export XDG_RUNTIME_DIR=/run/user/{user}",
+                f"log in as this user, or: export XDG_RUNTIME_DIR=/run/user/{os.getuid()}",
             )
         return ServiceTrouble(
             f"no systemd of this user answers ({why})",

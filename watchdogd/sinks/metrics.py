@@ -99,28 +99,27 @@ class Tallies:
 
     def _counter(self, name: str) -> Counter:
         metric = BY_NAME[name]
-        return self._kept(
-            Counter(PREFIX + name, metric.help, metric.labels, registry=self._registry)
-        )
+        made = Counter(PREFIX + name, metric.help, metric.labels, registry=self._registry)
+        return self._kept(metric, made)
 
     def _gauge(self, name: str) -> Gauge:
         metric = BY_NAME[name]
-        return self._kept(Gauge(PREFIX + name, metric.help, metric.labels, registry=self._registry))
+        made = Gauge(PREFIX + name, metric.help, metric.labels, registry=self._registry)
+        return self._kept(metric, made)
 
     def _histogram(self, name: str) -> Histogram:
         metric = BY_NAME[name]
-        return self._kept(
-            Histogram(
-                PREFIX + name,
-                metric.help,
-                metric.labels,
-                registry=self._registry,
-                buckets=metric.buckets,
-            )
+        made = Histogram(
+            PREFIX + name,
+            metric.help,
+            metric.labels,
+            registry=self._registry,
+            buckets=metric.buckets,
         )
+        return self._kept(metric, made)
 
-    def _kept(self, made: _M) -> _M:
-        if "target" in made._labelnames:
+    def _kept(self, metric: Metric, made: _M) -> _M:
+        if "target" in metric.labels:
             self._of_a_target.append(made)
         return made
 

@@ -20,7 +20,8 @@ class ServiceStatus:
     """Implements ``ports.Sink``. Any thread may call."""
 
     def __init__(self, tell: Callable[[str], None], targets: Collection[str]) -> None:
-        """``tell`` gets the whole line, each time that it is another one; targets in this order."""
+        """``tell`` gets the whole line, not redacted, each time that it is another one; targets in this
+        order."""
         self._tell = tell
         self._lines = dict.fromkeys(targets, "not looked at yet")
         self._refused = False
@@ -57,8 +58,8 @@ class ServiceStatus:
 
 
 def _words(state: TargetState, env: Env) -> str:
-    """Such as ``up since 27 Nov 14:02`` or ``down: host_key since ... - to mend it: ...``. No age
-    that would have to be told anew as it grows."""
+    """Such as ``up since 27 Nov 14:02`` or ``down: host_key since ... (why), try: ...``. No age that
+    would have to be told anew as it grows."""
     cause = state.verdict.cause
     what = f"{state.shown}: {cause}" if cause and state.shown is not State.UP else f"{state.shown}"
     began = env.wall - (env.boot - state.shown_since_boot)
