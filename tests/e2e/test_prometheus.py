@@ -28,10 +28,8 @@ NOTHING_HAPPENED = {
     "watchdogd_remedy_failures_total": "each remedy worked",
     "alert WatchdogdConfigRejected": "the configuration is fine",
     "alert WatchdogdLoopStalled": "the loop runs",
-    "alert WatchdogdAgentMissing": "the agent answers",
     "alert WatchdogdBug": "no defect",
     "alert WatchdogdReconnectStorm": "one reconnection is none",
-    "alert WatchdogdDegraded": "nothing was degraded",
     "alert WatchdogdBlind": "the first verdict may come before the first scrape",
 }
 """Queries that look for what did not happen here, by their place or their metric. What they select must
