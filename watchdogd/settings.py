@@ -160,6 +160,22 @@ class HealSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingSettings:
+    """``[targets.NAME.training]``: paths on the server, or in the container."""
+
+    progress_file: str = ""
+    checkpoints: str = ""
+    """A pattern as the shell knows it."""
+    log_file: str = ""
+    stall_after: float = 1800.0
+
+    @property
+    def watched(self) -> bool:
+        """Is there anything to look at?"""
+        return bool(self.progress_file or self.checkpoints or self.log_file)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TargetSettings:
     """``[targets.NAME]``: everything that is known about one target before it is looked at."""
 
@@ -171,6 +187,7 @@ class TargetSettings:
     runtime: RuntimeSettings = RuntimeSettings()
     probe: ProbeSettings = ProbeSettings()
     heal: HealSettings = HealSettings()
+    training: TrainingSettings = TrainingSettings()
 
     def policy(self, *, observe: bool = False) -> Policy:
         """The numbers for the core. ``observe`` (``run --dry-run``) overrides the mode."""
@@ -187,6 +204,17 @@ class TargetSettings:
             destructive_per_24h=self.heal.destructive_per_24h,
             cooldown=self.heal.cooldown,
             start_grace=self.heal.start_grace,
+            gpus=self.may_use_gpus,
+            watches_training=self.training.watched,
+            stall_after=self.training.stall_after,
+        )
+
+    @property
+    def may_use_gpus(self) -> bool:
+        """Was the runtime given GPUs, or can nobody tell (a command in tmux)?"""
+        container = self.runtime.container
+        return self.runtime.kind is Kind.SESSION or (
+            container is not None and container.gpus != "none"
         )
 
 

@@ -183,7 +183,7 @@ def test_reading_without_processes_is_no_baseline_for_work() -> None:
         world.processes_readable = True
         for _ in range(20):
             world.play(5)
-            baseline = world.state.work_baseline
+            baseline = world.state.life.baseline
             assert baseline is None or baseline.processes is not None
 
 

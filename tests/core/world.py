@@ -34,10 +34,16 @@ from watchdogd.core.model import (
 )
 from watchdogd.core.sight import (
     ContainerSight,
+    GpuDevice,
+    GpuProcess,
+    GpuSight,
+    GpuTool,
     HostSight,
+    KernelSight,
     ProcessCpu,
     SessionSight,
     Sight,
+    TrainingSight,
 )
 from watchdogd.core.words import (
     HARM,
@@ -61,14 +67,18 @@ SERVER_PROBES = (
     ProbeName.RUNTIME_SERVER,
 )
 CONTAINER = "c" * 64
+SIGNS = ("working", "reads_disk", "gpu_busy", "log_grows", "steps")
+"""What of the truth shows that work goes on now."""
+READABLE = ("processes_readable", "server_readable", "gpu_readable")
+READ_TOOLS = (GpuTool.OK, GpuTool.NONE)
 TRUTH = (
     "container",
+    "gpu_tool",
     "link",
-    "processes_readable",
     "runtime",
     "runtime_seen_on_server",
-    "server_readable",
-    "working",
+    *READABLE,
+    *SIGNS,
 )
 LAYERS = {
     ProbeName.AGENT: Layer.AGENT,
@@ -80,6 +90,7 @@ LAYERS = {
     ProbeName.FORWARD: Layer.FORWARD,
     ProbeName.RUNTIME_TUNNEL: Layer.RUNTIME,
     ProbeName.RUNTIME_SERVER: Layer.RUNTIME,
+    ProbeName.KERNEL: Layer.KERNEL,
 }
 
 
@@ -103,6 +114,22 @@ class World:
     view: bool = True
     working: bool = False
     """A process other than the runtime server computes."""
+    reads_disk: bool = False
+    """The container reads or writes."""
+    gpu_tool: GpuTool = GpuTool.OK
+    gpu_readable: bool = True
+    gpu_held: bool = False
+    gpu_busy: bool = False
+    kernel_busy: bool = False
+    """As the runtime told when it could last be asked."""
+    log_grows: bool = False
+    steps: float = 0.0
+    """Steps a second of a training run with a progress file; 0: none, or it stands still."""
+    training_phase: str = ""
+    training_total: float | None = None
+    checkpoints: bool = False
+    """One is written every 10 minutes while ``steps``."""
+    pressure: float = 0.0
     processes_readable: bool = True
     server_readable: bool = True
     stopped_by_person: bool | None = False
@@ -124,6 +151,11 @@ class World:
     queue: list[tuple[float, int, Event]] = field(default_factory=list)
     serial: int = 0
     cpu: float = 0.0
+    io: int = 0
+    log_bytes: int = 0
+    step: float = 0.0
+    stepped_at: float = 0.0
+    told_at: float = 0.0
     wake_at: float | None = None
     applied: list[Remedy] = field(default_factory=list)
     applied_at: list[float] = field(default_factory=list)
@@ -305,9 +337,9 @@ class World:
             told = self.told
             if not told["runtime_seen_on_server"] or told["runtime"] is None or not told["link"]:
                 self.broken.append(f"I1: {remedy} without the fault on the server")
-            if told["working"]:
+            if any(told[sign] for sign in SIGNS):
                 self.broken.append(f"I4: {remedy} while work goes on")
-            if not told["processes_readable"] or not told["server_readable"]:
+            if not all(told[name] for name in READABLE) or told["gpu_tool"] not in READ_TOOLS:
                 self.broken.append(f"I5: {remedy} without sight")
             recent = [
                 at
@@ -351,16 +383,20 @@ class World:
         seen.append(self.one(ProbeName.FORWARD, None))
         broken = self.runtime or (self.container and Cause.RUNTIME_REFUSED)
         passes = linked and self.network
+        self.train()
         seen.append(self.one(ProbeName.RUNTIME_TUNNEL, broken, Vantage.TUNNEL, unknown=not passes))
         if not command.deep:
             return Observed(round=command.round, started=started, observations=tuple(seen))
+        answers = passes and broken is None
+        kernels = self.kernels() if answers else None
+        seen.append(self.one(ProbeName.KERNEL, None, Vantage.TUNNEL, unknown=not answers))
         blind = not passes or not self.server_readable
         causes = self.server_causes(broken)
         for probe in SERVER_PROBES:
             if self.policy.kind is Kind.SESSION and probe is ProbeName.CONTAINER:
                 continue
             seen.append(self.one(probe, causes[probe], Vantage.SERVER, unknown=blind))
-        sight = Sight() if blind else self.sight()
+        sight = replace(Sight() if blind else self.sight(), kernels=kernels)
         return Observed(round=command.round, started=started, observations=tuple(seen), sight=sight)
 
     def measure_deep(self, number: int) -> Observed:
@@ -400,7 +436,12 @@ class World:
     def sight(self) -> Sight:
         if self.working:
             self.cpu += 5.0
-        processes = (ProcessCpu(pid=42, started=7, cpu_seconds=self.cpu),)
+        if self.reads_disk:
+            self.io += 10**8
+        started = 7 + self.life
+        processes = (
+            ProcessCpu(pid=42, started=started, cpu_seconds=self.cpu, kernel=f"kernel-{self.life}"),
+        )
         host = HostSight(
             read_at=self.now,
             boot_id="server-boot",
@@ -409,6 +450,8 @@ class World:
             disk_free_bytes=10**12,
             inodes_free_ratio=0.9,
             processes=processes if self.processes_readable else None,
+            io_bytes=self.io,
+            pressure_ratio=self.pressure,
         )
         session = SessionSight(
             read_at=self.now,
@@ -416,9 +459,55 @@ class World:
             generation=f"9:{self.life}" if self.policy.kind is Kind.SESSION else "9:1",
             command_running=self.container is None,
         )
+        sight = Sight(host=host, session=session, gpu=self.gpu(), training=self.training())
         if self.policy.kind is Kind.SESSION:
-            return Sight(host=host, session=session)
-        return Sight(host=host, session=session, container=self.container_sight())
+            return sight
+        return replace(sight, container=self.container_sight())
+
+    def gpu(self) -> GpuSight | None:
+        if not self.gpu_readable:
+            return None
+        if self.gpu_tool is not GpuTool.OK:
+            return GpuSight(read_at=self.now, tool=self.gpu_tool)
+        use = 0.9 if self.gpu_busy else 0.0
+        held = (GpuProcess(gpu="GPU-0", pid=42),) if self.gpu_held or self.gpu_busy else ()
+        return GpuSight(
+            read_at=self.now,
+            tool=GpuTool.OK,
+            devices=(GpuDevice(index=0, uuid="GPU-0", utilization=use),),
+            processes=(*held, GpuProcess(gpu="GPU-1", pid=4711)),
+        )
+
+    def kernels(self) -> KernelSight:
+        name = frozenset({f"kernel-{self.life}"})
+        busy = name if self.kernel_busy else frozenset[str]()
+        return KernelSight(read_at=self.now, kernels=name, busy=busy)
+
+    def train(self) -> None:
+        """What the training run did since this was last asked."""
+        gone = self.now - self.told_at if self.told_at else 0.0
+        self.told_at = self.now
+        if self.steps and gone:
+            self.step += self.steps * gone
+            self.stepped_at = self.now
+        if self.log_grows:
+            self.log_bytes += 100
+
+    def training(self) -> TrainingSight | None:
+        if not self.policy.watches_training:
+            return None
+        written = int(self.step / max(self.steps, 0.001) / 600) if self.checkpoints else 0
+        return TrainingSight(
+            read_at=self.now,
+            progress_mark=f"{self.step:g}:{self.training_phase}" if self.stepped_at else "",
+            progress_age=self.now - self.stepped_at if self.stepped_at else None,
+            step=self.step if self.stepped_at else None,
+            total=self.training_total,
+            phase=self.training_phase,
+            checkpoint_mark=f"checkpoint-{written}" if written else "",
+            checkpoint_age=1.0 if written else None,
+            log_bytes=self.log_bytes if self.log_bytes else None,
+        )
 
     def container_sight(self) -> ContainerSight:
         if self.container is Cause.CONTAINER_MISSING:

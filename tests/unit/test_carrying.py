@@ -171,6 +171,7 @@ class Bench:
             self.workers,
             self.events.put,
             laptop=self.laptop,
+            tunnel={},
             server=self.server,
             remedies={Remedy.RECONNECT: remedy, Remedy.START_CONTAINER: remedy},
             journal=self.notes if journal else None,

@@ -84,14 +84,7 @@ def test_the_shipped_example_has_every_key_that_is_built_and_no_other() -> None:
     from watchdogd.loading.keys import AGENT, TARGET
 
     text = SHIPPED.read_text()
-    later = (
-        "canaries",
-        "progress_file",
-        "checkpoints",
-        "log_file",
-        "stall_after",
-        "resume_command",
-    )
+    later = ("canaries", "resume_command")
     for name in {key.rpartition(".")[2] for key in (*AGENT, *TARGET)} - set(later):
         assert f"\n{name} = " in text or f"\n# {name} = " in text, name
     for name in (*later, "notify"):
@@ -157,6 +150,10 @@ name = ""
 interval = "3s"
 [targets.t.heal]
 destructive_per_6h = 0
+[targets.t.training]
+progress_file = "/content/progress.json"
+checkpoints = "/content/my run/*.ckpt"
+stall_after = "2h"
 """
     )
     agent, target = settings.agent, settings.targets["t"]
@@ -174,6 +171,10 @@ destructive_per_6h = 0
     assert (target.probe.interval, target.probe.timeout) == (3.0, 10.0)
     assert target.heal.destructive_per_6h == 0
     assert target.runtime.session.name == ""
+    assert target.training.checkpoints == "/content/my run/*.ckpt"
+    assert target.training.log_file == ""
+    policy = target.policy()
+    assert (policy.watches_training, policy.stall_after, policy.gpus) == (True, 7200.0, True)
 
 
 def test_defaults_lie_below_every_target_and_merge_deeply(loaded: Load) -> None:
@@ -273,8 +274,9 @@ def test_promises_that_cannot_be_kept_are_named(loaded: Load) -> None:
         ('mode = "ask"', "mode", "not built yet"),
         ('mode = "yolo"', "mode", '"observe"'),
         ('runtime.compatibility = "colab"', "runtime.compatibility", "not built yet"),
-        ('training.progress_file = "/x"', "training.progress_file", "not built yet"),
-        ('training.stall_after = "5m"', "training.stall_after", "not built yet"),
+        ('training.progress_file = "x"', "training.progress_file", "absolute path"),
+        ('training.checkpoints = "c/*"', "training.checkpoints", "absolute path"),
+        ('training.stall_after = 5', "training.stall_after", "unit"),
         ('training.resume_command = ["x"]', "training.resume_command", "not built yet"),
         ('forward.local = "0.0.0.0:9000"', "forward.local", "loopback"),
         ('forward.local = "9000"', "forward.local", "loopback"),

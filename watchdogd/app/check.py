@@ -23,7 +23,7 @@ from watchdogd.core.events import Event, Observed
 from watchdogd.core.words import Cause
 from watchdogd.errors import Transient
 from watchdogd.ports import Clock, Deadline
-from watchdogd.probes import LAPTOP_PROBES, SERVER_PROBES
+from watchdogd.probes import LAPTOP_PROBES, SERVER_PROBES, TUNNEL_PROBES
 from watchdogd.settings import Address, Settings, TargetSettings
 from watchdogd.workers import Answer, Raised, Value, Workers
 
@@ -131,6 +131,7 @@ def _round(
         workers,
         news.put,
         laptop=LAPTOP_PROBES,
+        tunnel=TUNNEL_PROBES,
         server=SERVER_PROBES,
         remedies={},
         journal=None,

@@ -16,7 +16,7 @@ from watchdogd.core.model import Policy
 from watchdogd.deaths import DeathWatch
 from watchdogd.loop import Inbox, Letterbox, Member
 from watchdogd.ports import Clock, Deadline, Journal
-from watchdogd.probes import LAPTOP_PROBES, SERVER_PROBES
+from watchdogd.probes import LAPTOP_PROBES, SERVER_PROBES, TUNNEL_PROBES
 from watchdogd.remedies import REMEDIES
 from watchdogd.settings import TargetSettings
 from watchdogd.workers import Workers
@@ -136,6 +136,7 @@ class Builder:
             self.workers,
             letters.post,
             laptop=LAPTOP_PROBES,
+            tunnel=TUNNEL_PROBES,
             server=SERVER_PROBES,
             remedies=REMEDIES,
             journal=self.journal,

@@ -78,12 +78,14 @@ class Executor:
         post: Callable[[Event], None],
         *,
         laptop: Probes,
+        tunnel: Probes,
         server: Probes,
         remedies: Mapping[Remedy, RemedyFunction],
         journal: Journal | None,
         harmless_only: bool = False,
     ) -> None:
-        """``journal`` is ``None`` where it could not be opened: nothing charged runs then.
+        """``laptop`` is measured in every round, ``tunnel`` after it and ``server`` beside it in a deep
+        one. ``journal`` is ``None`` where it could not be opened: nothing charged runs then.
 
         ``harmless_only`` (``run --once``): what is charged is answered with "nothing done".
         """
@@ -92,6 +94,7 @@ class Executor:
         self._workers = workers
         self._post = post
         self._laptop = laptop
+        self._tunnel = tunnel
         self._server = server
         self._remedies = remedies
         self._journal = journal
@@ -137,7 +140,8 @@ class Executor:
         started = self._reach.clock.run()
         joint = Round(command.round, started, self._post)
         timeout = self._reach.target.probe.timeout
-        lanes = [self._lane(self._laptop, timeout + LAPTOP_SLACK, timeout, joint)]
+        laptop = {**self._laptop, **self._tunnel} if command.deep else self._laptop
+        lanes = [self._lane(laptop, timeout + LAPTOP_SLACK, timeout, joint)]
         extra: tuple[Observation, ...] = ()
         link = self._links.status()
         # What is asked over a silent link is not answered, and would hold up the whole round.

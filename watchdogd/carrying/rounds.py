@@ -182,5 +182,8 @@ class Round:
                 host=next((one.host for one in readings if one.host), None),
                 container=next((one.container for one in readings if one.container), None),
                 session=next((one.session for one in readings if one.session), None),
+                gpu=next((one.gpu for one in readings if one.gpu), None),
+                kernels=next((one.kernels for one in readings if one.kernels), None),
+                training=next((one.training for one in readings if one.training), None),
             ),
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from watchdogd.core import dialing
+from watchdogd.core import dialing, life
 from watchdogd.core.budget import ages, limits, remaining, seconds_until_one
 from watchdogd.core.confirming import NO_NETWORK, TWICE, confirmed
 from watchdogd.core.model import (
@@ -23,7 +23,6 @@ from watchdogd.core.veto import (
     not_running,
     seen_failing,
     server_seen,
-    sign_of_life,
 )
 from watchdogd.core.words import (
     HARM,
@@ -346,11 +345,17 @@ def _charged_lately(remedy: Remedy, state: TargetState, policy: Policy, env: Env
 
 
 def _working(state: TargetState, policy: Policy, env: Env) -> Refused:
-    working = sign_of_life(state, policy, env.run)
-    if working is None:
-        return Refusal.NO_SIGHT, "whether work goes on in the runtime could not be read"
-    if working:
-        return Refusal.VETO, "a process of the runtime other than its server uses CPU"
+    found = life.signs(state, policy, env.run)
+    if found:
+        moment = life.good_moment(state, env.run)
+        return Refusal.VETO, f"{found[0].what}: it waits until the work has ended{moment}"
+    if missing := life.unread(state, policy, env.run):
+        return Refusal.NO_SIGHT, missing
+    if life.overdue(state, policy, env.run):
+        return (
+            Refusal.ASK,
+            "the training stands still though something still runs: a person decides",
+        )
     return None
 
 

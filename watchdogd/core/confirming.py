@@ -5,8 +5,10 @@ from __future__ import annotations
 from watchdogd.core.model import Policy, Streak, TargetState
 from watchdogd.core.words import Cause
 
-ONCE = frozenset({Cause.AUTH, Cause.HOST_KEY, Cause.SSHD_REJECTS, Cause.PORT_CONFLICT, Cause.BUG})
-"""Explicit answers: one is enough to say so."""
+ONCE = frozenset(
+    {Cause.AUTH, Cause.HOST_KEY, Cause.SSHD_REJECTS, Cause.PORT_CONFLICT, Cause.BUG}
+) | {Cause.TRAINING_STALLED}
+"""Explicit answers, and a deadline that passed: one is enough to say so."""
 TWICE = frozenset(
     {
         Cause.CONTAINER_ENGINE_DOWN,

@@ -129,6 +129,12 @@ class Policy:
     destructive_per_24h: int = 3
     cooldown: float = 1800.0
     start_grace: float = 300.0
+    gpus: bool = True
+    """The runtime was given GPUs, so what uses them must be known before anything is ended."""
+    watches_training: bool = False
+    """Some sign of a training run is configured."""
+    stall_after: float = 1800.0
+    """Longest time without progress that is nothing special."""
     deep_every: int = 4
     """A healthy target's server side is read in every n-th round."""
 
@@ -245,6 +251,41 @@ class Death:
     """``run`` clock."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beacon:
+    """A progress file, or the newest checkpoint: something that moves while a training run does."""
+
+    mark: str
+    """What it showed last."""
+    advanced: float
+    """``run`` clock, when it last moved: as its date says, or not before it was seen unmoved."""
+    read_at: float
+    """``run`` clock, when it was last read."""
+    phase: str = ""
+    gaps: tuple[float, ...] = ()
+    """Seconds between the last moves that were seen; empty if none was."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Life:
+    """When each sign that work goes on was last seen (``run`` clock); None = not since the last start,
+    wake or change of generation."""
+
+    baseline: HostSight | None = None
+    """The reading that CPU is compared with."""
+    cpu_run: float | None = None
+    io_run: float | None = None
+    gpu_run: float | None = None
+    gpu_held_run: float | None = None
+    log_run: float | None = None
+    log_bytes: int | None = None
+    busy_run: float | None = None
+    busy: frozenset[tuple[str, int, int]] = frozenset()
+    """Kernel, process and its start, of those that were busy then."""
+    progress: Beacon | None = None
+    checkpoint: Beacon | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class TargetState:
     """All that is remembered about one target. ``step`` alone makes new ones."""
@@ -275,10 +316,8 @@ class TargetState:
     """Rounds begun earlier (before a remedy ended, a sleep, a new generation) are shown, not counted."""
     sight: Sight = field(default_factory=Sight)
     """The newest of each server-side part."""
-    work_seen_run: float | None = None
-    """``run`` clock of the last sign that another process of the runtime used CPU."""
-    work_baseline: HostSight | None = None
-    """The reading that the next one is compared with."""
+    life: Life = field(default_factory=Life)
+    """Signs that work goes on in the runtime."""
     generation: Generation = field(default_factory=Generation)
     armed: Generation | None = None
     """The generation that this agent saw healthy."""

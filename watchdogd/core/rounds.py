@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from watchdogd.core import dialing, seeing
+from watchdogd.core import dialing, life, seeing
 from watchdogd.core.commands import IncidentClosed, IncidentOpened, IncidentRerooted, RemedyVerified
 from watchdogd.core.confirming import NO_NETWORK, ONCE, confirmed, failing_anyhow
 from watchdogd.core.events import Observed
 from watchdogd.core.judge import judge
 from watchdogd.core.model import (
     Incident,
+    Life,
     Streak,
     TargetState,
     Verdict,
@@ -48,8 +49,7 @@ def blinded(turn: Turn) -> None:
     turn.change(
         grace_until=now + turn.policy.wake_grace,
         ignore_before=now,
-        work_baseline=None,
-        work_seen_run=None,
+        life=Life(),
         sight=Sight(),
     )
     if turn.state.phase not in ACTING:
@@ -140,8 +140,7 @@ def _foreign(turn: Turn, event: Observed, verdict: Verdict) -> bool:
     if not changed:
         return False
     turn.change(
-        work_baseline=None,
-        work_seen_run=None,
+        life=Life(),
         destructive_grace_until=turn.env.run + turn.policy.start_grace,
     )
     turn.forget_streak()
@@ -163,11 +162,24 @@ def _count(turn: Turn, verdict: Verdict, since: float) -> None:
         _network_back(turn)
     if verdict.outcome is Outcome.UNKNOWN:
         return
+    if verdict.outcome is Outcome.OK and life.stalled(turn.state, turn.policy, turn.env.run):
+        verdict = _stalled(verdict)
     turn.change(verdict=verdict, verdict_since=since)
     if verdict.outcome is Outcome.OK:
         _good(turn)
     elif verdict.cause is not None:
         _bad(turn, verdict.cause)
+
+
+def _stalled(verdict: Verdict) -> Verdict:
+    """All is well but the work itself: usable, and told."""
+    return replace(
+        verdict,
+        outcome=Outcome.FAIL,
+        cause=Cause.TRAINING_STALLED,
+        layer=Layer.TRAINING,
+        detail="the training run makes no progress, though something of it still runs",
+    )
 
 
 def _network_back(turn: Turn) -> None:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
+from watchdogd.core import life
 from watchdogd.core.events import ContainerDied, Observed
 from watchdogd.core.model import Death, TargetState
 from watchdogd.core.sight import (
     ContainerSight,
-    HostSight,
     Sight,
 )
 from watchdogd.core.turn import Turn
-from watchdogd.core.veto import work_between
 from watchdogd.core.words import Cause, ContainerStatus
-
-BASELINE_SECONDS = 120.0
-"""Work is measured against a reading at most so old, and longer than any round takes."""
 
 
 def take(turn: Turn, event: Observed) -> None:
@@ -23,12 +19,15 @@ def take(turn: Turn, event: Observed) -> None:
     old, new = turn.state.sight, event.sight
     _forget_death(turn, event)
     _look_for_engine(turn, event)
-    _look_for_work(turn, new.host)
+    life.take(turn, event)
     _look_for_person(turn, new.container)
     sight = Sight(
         host=new.host or old.host,
         container=new.container or old.container,
         session=new.session or old.session,
+        gpu=new.gpu or old.gpu,
+        kernels=new.kernels or old.kernels,
+        training=new.training or old.training,
     )
     turn.change(sight=sight)
 
@@ -84,22 +83,3 @@ def _look_for_person(turn: Turn, newer: ContainerSight | None) -> None:
         turn.change(ended_by_person=run)
     elif newer.id is not None and run != turn.state.ended_by_person:
         turn.change(ended_by_person=None)
-
-
-def _look_for_work(turn: Turn, newer: HostSight | None) -> None:
-    """Has a process of the runtime, other than its server, used CPU since the baseline?"""
-    if newer is None or newer.processes is None:
-        return
-    baseline, before = turn.state.work_baseline, turn.state.sight.host
-    oldest = max(BASELINE_SECONDS, 2 * turn.policy.stable_seconds)
-    too_old = baseline is not None and newer.read_at - baseline.read_at > oldest
-    if baseline is None or baseline.boot_id != newer.boot_id:
-        turn.change(work_baseline=newer)
-        return
-    if work_between(baseline, newer):
-        turn.change(work_seen_run=newer.read_at, work_baseline=newer)
-    elif too_old or before is None or before.processes is None:
-        # Over so long a time a little work would drown.
-        turn.change(work_baseline=newer if too_old else baseline)
-    elif newer.read_at - baseline.read_at > turn.policy.stable_seconds:
-        turn.change(work_baseline=before)

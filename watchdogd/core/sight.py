@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from watchdogd.core.words import ContainerStatus, Kind
 
@@ -44,6 +45,8 @@ class ProcessCpu:
     started: int
     """Start time in clock ticks since the server's boot: with ``pid`` the identity of the process."""
     cpu_seconds: float
+    kernel: str = ""
+    """Id of the kernel that this process is, if its arguments tell that it is one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +60,10 @@ class HostSight:
     load_per_core: float | None = None
     disk_free_bytes: int | None = None
     inodes_free_ratio: float | None = None
+    pressure_ratio: float | None = None
+    """Worst share of the last 60 s in which *all* work on the server waited (PSI ``full avg60``)."""
+    io_bytes: int | None = None
+    """Block I/O of the container's cgroup since its start, both ways."""
     processes: tuple[ProcessCpu, ...] | None = None
     """Processes of the container (or of the session's pane) other than the runtime server."""
 
@@ -107,6 +114,80 @@ class SessionSight:
     """``kind = "session"``: is something running in it (a dead pane kept on purpose is not)."""
 
 
+class GpuTool(StrEnum):
+    """What became of asking ``nvidia-smi``."""
+
+    OK = "ok"
+    NONE = "none"
+    """The server has no such program: no GPU of that kind can be in use."""
+    MISMATCH = "mismatch"
+    """Driver and library are of two versions: what runs goes on, and could not start again."""
+    FAILED = "failed"
+    """It ended with an error, or does not end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuDevice:
+    """One GPU of the server."""
+
+    index: int
+    uuid: str
+    utilization: float | None = None
+    """0 to 1."""
+    memory_used: int | None = None
+    """Bytes."""
+    memory_total: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuProcess:
+    """A process that holds memory of a GPU."""
+
+    gpu: str
+    """The device's ``uuid``."""
+    pid: int
+    """As the server's own processes are numbered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuSight:
+    """What ``nvidia-smi`` said on the server."""
+
+    read_at: float
+    tool: GpuTool
+    devices: tuple[GpuDevice, ...] = ()
+    processes: tuple[GpuProcess, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelSight:
+    """What the runtime says of its kernels. ``busy`` can be stale (a kernel killed by SIGKILL stays so)."""
+
+    read_at: float
+    kernels: frozenset[str] = frozenset()
+    busy: frozenset[str] = frozenset()
+    connections: int = 0
+    """Of browsers, over all kernels."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingSight:
+    """What the configured signs of a training run showed. Ages are by the server's own clock."""
+
+    read_at: float
+    progress_mark: str = ""
+    """Changes with each step; empty if there is no progress file, or it cannot be read."""
+    progress_age: float | None = None
+    """Seconds; negative if the file is dated in the future."""
+    step: float | None = None
+    total: float | None = None
+    phase: str = ""
+    checkpoint_mark: str = ""
+    """Changes with the newest match."""
+    checkpoint_age: float | None = None
+    log_bytes: int | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sight:
     """The server-side facts of one round. A part that was not read is ``None``."""
@@ -114,6 +195,9 @@ class Sight:
     host: HostSight | None = None
     container: ContainerSight | None = None
     session: SessionSight | None = None
+    gpu: GpuSight | None = None
+    kernels: KernelSight | None = None
+    training: TrainingSight | None = None
 
     def generation(self, kind: Kind) -> Generation:
         """The identity that this round's evidence belongs to, known parts only."""

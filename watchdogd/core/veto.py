@@ -1,64 +1,22 @@
-"""Signs of life and hazards: what forbids ending something that may be at work.
+"""Hazards, and how fresh what was read on the server is: what forbids to act, whatever else is known.
 
-A reading that is missing permits nothing: it is *no sight*, never "no sign".
+A reading that is missing permits nothing: it is *no sight*, never "no hazard".
 """
 
 from __future__ import annotations
 
+from watchdogd.core.life import FRESH_SECONDS
 from watchdogd.core.model import Policy, TargetState
-from watchdogd.core.sight import HostSight, ProcessCpu
+from watchdogd.core.sight import GpuTool, HostSight
 from watchdogd.core.words import ContainerStatus, Kind, Outcome, ProbeName
 
-WORK_RATIO = 0.01
-"""More than this share of one core, used by a process other than the runtime server, is work."""
-WORK_FLOOR_SECONDS = 0.03
-"""Less CPU than three clock ticks between two readings is noise, however short the gap."""
 LEAST_DISK_BYTES = 2 * 10**9
 LEAST_INODES_RATIO = 0.02
 MOST_LOAD_PER_CORE = 4.0
 SETTLED_UPTIME_SECONDS = 120.0
 ENDED = (ContainerStatus.CREATED, ContainerStatus.EXITED, ContainerStatus.DEAD)
-SIGN_SECONDS = 60.0
-"""A sign of work counts for so long. No setting shortens it: it is what protects a run."""
-FRESH_SECONDS = 30.0
-"""A server-side reading older than this is no sight (invariant I1)."""
-
-
-def work_between(older: HostSight, newer: HostSight) -> bool | None:
-    """Did a process other than the runtime server use CPU between two readings?
-
-    ``None`` = one of them has no process list. A process that appeared in between counts with
-    all that it used; one that ended counts as no sign, it is gone.
-    """
-    if older.processes is None or newer.processes is None:
-        return None
-    before = {(one.pid, one.started): one.cpu_seconds for one in older.processes}
-    used = sum(_used(one, before) for one in newer.processes)
-    elapsed = max(0.0, newer.read_at - older.read_at)
-    return used > max(WORK_FLOOR_SECONDS, WORK_RATIO * elapsed)
-
-
-def _used(process: ProcessCpu, before: dict[tuple[int, int], float]) -> float:
-    return max(0.0, process.cpu_seconds - before.get((process.pid, process.started), 0.0))
-
-
-def sign_of_life(state: TargetState, policy: Policy, run: float) -> bool | None:
-    """Is there a sign that work goes on in the runtime? ``None`` = it cannot be told.
-
-    A sign counts for 60 s, however often the target is looked at. "No sign" needs two readings of the process
-    list, at least ``policy.read_gap`` apart, the newer one fresh.
-    """
-    seen = state.work_seen_run
-    if seen is not None and run - seen <= SIGN_SECONDS:
-        return True
-    newest, baseline = state.sight.host, state.work_baseline
-    if newest is None or newest.processes is None or run - newest.read_at > FRESH_SECONDS:
-        return None
-    if baseline is None or baseline.processes is None:
-        return None
-    if newest.read_at - baseline.read_at < policy.read_gap:
-        return None
-    return False
+MOST_PRESSURE = 0.4
+"""Share of a minute in which all work waited: silence then says nothing."""
 
 
 def hazard(state: TargetState, *, destructive: bool) -> str:
@@ -75,9 +33,20 @@ def hazard(state: TargetState, *, destructive: bool) -> str:
         return "less than 2 % of inodes free on the server"
     if host.uptime_seconds is not None and host.uptime_seconds < SETTLED_UPTIME_SECONDS:
         return "the server booted less than 120 s ago"
-    load = host.load_per_core
-    if destructive and load is not None and load > MOST_LOAD_PER_CORE:
+    gpu = state.sight.gpu
+    if gpu is not None and gpu.tool is GpuTool.MISMATCH:
+        return (
+            "the GPU's driver and library are of two versions: what ends now could not start again"
+        )
+    return _strain(host) if destructive else ""
+
+
+def _strain(host: HostSight) -> str:
+    load, pressure = host.load_per_core, host.pressure_ratio
+    if load is not None and load > MOST_LOAD_PER_CORE:
         return "the server's load is above 4 per core: silence under load is not death"
+    if pressure is not None and pressure > MOST_PRESSURE:
+        return "all work on the server waits for memory or its disk: silence then is not death"
     return ""
 
 

@@ -47,6 +47,39 @@ disk() {
   }
 }
 
+# Per cent of the last minute in which all work waited, one line a resource.
+pressure() {
+  for resource in cpu memory io; do
+    while read -r who _ average _; do
+      case $who:$average in full:avg60=*) echo "pressure=${average#avg60=}" ;; esac
+    done <"/proc/pressure/$resource"
+  done
+}
+
+# Bytes that the container's own group of processes read and wrote, whatever cgroup version it is.
+io() {
+  number=$(of_container | head -n 1)
+  [ -n "$number" ] || return 0
+  while IFS=: read -r level kinds group; do
+    case $level:$kinds in
+      0:) file=/sys/fs/cgroup$group/io.stat ;;
+      *:blkio | *:blkio,* | *,blkio | *,blkio,*)
+        file=/sys/fs/cgroup/blkio$group/blkio.throttle.io_service_bytes ;;
+      *) continue ;;
+    esac
+    [ -r "$file" ] || continue
+    total=0
+    while read -r line; do
+      for word in $line; do
+        case $word in rbytes=* | wbytes=*) total=$((total + ${word#*=})) ;; esac
+      done
+      case $line in "Total "*) total=${line#Total } ;; esac
+    done <"$file"
+    echo "io_bytes=$total"
+    return 0
+  done <"/proc/$number/cgroup"
+}
+
 ticks() {
   value=$(getconf CLK_TCK) && echo "ticks=$value"
 }
@@ -116,11 +149,13 @@ printf '\n%s\n' "$mark"
   uptime_seconds
   load
   processors
+  pressure
   disk /
   [ -d /var/lib/docker ] && disk /var/lib/docker
   ticks
   if [ "$container" != - ]; then
     processes of_container
+    io
   elif [ "$pid" != - ]; then
     processes of_pid
   fi

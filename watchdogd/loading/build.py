@@ -22,6 +22,7 @@ from watchdogd.settings import (
     SessionSettings,
     SshSettings,
     TargetSettings,
+    TrainingSettings,
 )
 
 _Record = TypeVar("_Record")
@@ -74,6 +75,7 @@ def target_settings(
         runtime=_runtime(kind, table),
         probe=_section(ProbeSettings, "probe", table),
         heal=_section(HealSettings, "heal", table),
+        training=_section(TrainingSettings, "training", table),
     )
     _publish_rule(target, table, at, problems)
     return target if len(problems) == before else None
@@ -83,7 +85,11 @@ def _section(record: type[_Record], section: str, table: Table) -> _Record:
     fields: dict[str, Any] = {}
     for name, value in table.values.items():
         parent, _, key = name.rpartition(".")
-        if parent == section and value is not None and key not in ("compatibility",):
+        if (
+            parent == section
+            and value is not None
+            and key not in ("compatibility", "resume_command")
+        ):
             fields[key] = value
     return record(**fields)
 

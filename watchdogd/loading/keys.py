@@ -39,6 +39,13 @@ def _loopback() -> Key:
     return Key(v.address(loopback=True), 'a loopback address and port: "127.0.0.1:9000"')
 
 
+def _server_path() -> Key:
+    return Key(
+        v.matching(r"/[^\x00-\x1f\x7f]{0,1023}", empty=True),
+        'an absolute path on the server or in the container: "/content/progress.json"',
+    )
+
+
 def _file(rule: FileRule) -> Key:
     return Key(v.matching(r".{0,4095}"), rule.value, rule)
 
@@ -59,8 +66,6 @@ AGENT: dict[str, Key] = {
         v.choice("debug", "info", "warning", "error"), '"debug", "info", "warning" or "error"'
     ),
 }
-
-_TRAINING = "watching a training run"
 
 TARGET: dict[str, Key] = {
     "mode": Key(
@@ -127,11 +132,13 @@ TARGET: dict[str, Key] = {
     "heal.destructive_per_24h": Key(v.whole(0, 400), "a whole number, 0 to 400"),
     "heal.cooldown": _duration(),
     "heal.start_grace": _duration(),
-    "training.progress_file": Key(v.unbuilt("", _TRAINING), '""'),
-    "training.checkpoints": Key(v.unbuilt("", _TRAINING), '""'),
-    "training.log_file": Key(v.unbuilt("", _TRAINING), '""'),
-    "training.stall_after": Key(v.unbuilt("30m", _TRAINING), '"30m"'),
-    "training.resume_command": Key(v.unbuilt([], _TRAINING), "an empty list"),
+    "training.progress_file": _server_path(),
+    "training.checkpoints": _server_path(),
+    "training.log_file": _server_path(),
+    "training.stall_after": _duration(),
+    "training.resume_command": Key(
+        v.unbuilt([], "resuming a training run after a repair"), "an empty list"
+    ),
 }
 
 ENV = "runtime.container.env"

@@ -98,6 +98,11 @@ def _times(target: TargetSettings) -> Iterator[str]:
     yield _line("destructive_per_6h", heal.destructive_per_6h)
     yield _line("destructive_per_24h", heal.destructive_per_24h)
     yield from (_time("cooldown", heal.cooldown), _time("start_grace", heal.start_grace))
+    training = target.training
+    yield from ("", f"[targets.{target.name}.training]")
+    yield _line("progress_file", training.progress_file)
+    yield from (_line("checkpoints", training.checkpoints), _line("log_file", training.log_file))
+    yield _time("stall_after", training.stall_after)
 
 
 def _time(name: str, seconds: float) -> str:

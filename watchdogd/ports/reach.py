@@ -12,8 +12,11 @@ from watchdogd.core.model import (
 )
 from watchdogd.core.sight import (
     ContainerSight,
+    GpuSight,
     HostSight,
+    KernelSight,
     SessionSight,
+    TrainingSight,
 )
 from watchdogd.core.words import Cause, Refusal, Result
 from watchdogd.ports.clock import Clock, Deadline
@@ -101,6 +104,9 @@ class Reading:
     host: HostSight | None = None
     container: ContainerSight | None = None
     session: SessionSight | None = None
+    gpu: GpuSight | None = None
+    kernels: KernelSight | None = None
+    training: TrainingSight | None = None
 
 
 class ProbeFunction(Protocol):

@@ -12,11 +12,14 @@ from watchdogd.ports import ProbeFunction
 from watchdogd.probes.agent import agent
 from watchdogd.probes.container import container
 from watchdogd.probes.forward import forward
+from watchdogd.probes.gpu import gpu
 from watchdogd.probes.host import host
+from watchdogd.probes.kernel import kernel
 from watchdogd.probes.network import network
 from watchdogd.probes.runtime import runtime_server, runtime_tunnel
 from watchdogd.probes.session import session
 from watchdogd.probes.ssh import ssh
+from watchdogd.probes.training import training
 
 LAPTOP_PROBES: Mapping[ProbeName, ProbeFunction] = {
     ProbeName.AGENT: agent,
@@ -27,11 +30,16 @@ LAPTOP_PROBES: Mapping[ProbeName, ProbeFunction] = {
 }
 """Measured in every round, lowest layer first."""
 
+TUNNEL_PROBES: Mapping[ProbeName, ProbeFunction] = {ProbeName.KERNEL: kernel}
+"""Measured in a deep round after those: what is asked of a runtime that answers through the forward."""
+
 SERVER_PROBES: Mapping[ProbeName, ProbeFunction] = {
     ProbeName.CONTAINER: container,
     ProbeName.SESSION: session,
     ProbeName.HOST: host,
     ProbeName.RUNTIME_SERVER: runtime_server,
+    ProbeName.GPU: gpu,
+    ProbeName.TRAINING: training,
 }
 """Measured in a deep round, in this order: ``host`` reads what ``container`` and ``session`` found."""
 
@@ -82,6 +90,9 @@ DECLARED_CAUSES: Mapping[ProbeName, frozenset[Cause]] = {
     ProbeName.FORWARD: frozenset({Cause.PORT_CONFLICT, Cause.BUG}),
     ProbeName.RUNTIME_TUNNEL: _RUNTIME | {Cause.FORWARD_DENIED, Cause.FORWARD_STALLED},
     ProbeName.RUNTIME_SERVER: _RUNTIME,
+    ProbeName.KERNEL: frozenset({Cause.BUG}),
+    ProbeName.GPU: frozenset({Cause.BUG}),
+    ProbeName.TRAINING: frozenset({Cause.BUG}),
 }
 """Every cause that a probe's FAIL may carry: the label sets that the metrics create at start. ``bug``
 stands for a probe whose own code failed."""

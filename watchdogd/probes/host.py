@@ -7,10 +7,7 @@ size, and each value is parsed by itself, so that one that is missing or wrong i
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
-from importlib.resources import files
 
 from watchdogd.core.model import Observation
 from watchdogd.core.sight import HostSight, ProcessCpu
@@ -18,7 +15,9 @@ from watchdogd.core.words import Cause, ContainerStatus, Kind, Layer, ProbeName,
 from watchdogd.errors import Permanent, Transient
 from watchdogd.ports import Deadline, Link, Reach, Reading
 from watchdogd.probes.observing import Watch
+from watchdogd.probes.script import Garbled, ask
 
+SCRIPT = "facts.sh"
 DISK_FULL_BYTES = 100 * 1024**2
 """Below it hardly anything on the server works any more."""
 
@@ -28,6 +27,8 @@ _CONTAINER = re.compile(r"[0-9a-f]{12,64}")
 _PID = re.compile(r"([1-9][0-9]{0,9}):")
 _BOOT_ID = re.compile(r"[0-9a-f-]{8,64}")
 _NUMBER = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,6})?")
+_WHOLE = re.compile(r"[0-9]{1,18}")
+_KERNEL = re.compile(r"kernel-([0-9a-f][0-9a-f-]{7,63})\.json")
 _PROCESS = re.compile(r"([0-9]{1,10}) ([0-9]{1,18}) ([0-9]{1,18}) (.*)")
 
 
@@ -40,37 +41,14 @@ def host(reach: Reach, deadline: Deadline, so_far: Sequence[Reading]) -> Reading
     if link is None or links.silent:
         # Over a silent link the answer would only be waited for until the deadline.
         return Reading(observations=(watch.unknown("there is no link that speaks"),))
-    mark = f"watchdogd-{secrets.token_hex(8)}"
     try:
-        done = link.run(
-            ("sh", "-s", "--", mark, *_whose(reach, so_far)),
-            deadline=deadline,
-            stdin=script(),
-            limit=_LIMIT,
-        )
+        lines = ask(link, SCRIPT, _whose(reach, so_far), deadline, limit=_LIMIT)
     except (Transient, Permanent) as error:
         return Reading(observations=(_no_answer(watch, link, error),))
-    lines = framed(done.stdout.decode("utf-8", "replace"), mark)
-    if lines is None:
-        text = "the server's shell answered something else than was asked of it"
-        return Reading(observations=(watch.fail(Cause.REMOTE_WEDGED, text),))
+    except Garbled as error:
+        return Reading(observations=(watch.fail(Cause.REMOTE_WEDGED, str(error)),))
     sight = parse_facts(lines, reach.clock.run())
     return Reading(observations=(_observe(watch, sight),), host=sight)
-
-
-@cache
-def script() -> bytes:
-    """The text of ``data/facts.sh``."""
-    return files("watchdogd").joinpath("data", "facts.sh").read_bytes()
-
-
-def framed(printed: str, mark: str) -> list[str] | None:
-    """The lines between the two marks; ``None`` if one is missing."""
-    lines = printed.split("\n")
-    if lines.count(mark) != 2:
-        return None
-    first = lines.index(mark)
-    return lines[first + 1 : lines.index(mark, first + 1)]
 
 
 def parse_facts(lines: Iterable[str], read_at: float) -> HostSight:
@@ -87,6 +65,8 @@ def parse_facts(lines: Iterable[str], read_at: float) -> HostSight:
         load_per_core=_load(values),
         disk_free_bytes=_disk(values),
         inodes_free_ratio=_inodes(values),
+        pressure_ratio=_pressure(values),
+        io_bytes=_whole(_text(values, "io_bytes")),
         processes=_processes(values),
     )
 
@@ -195,6 +175,15 @@ def _load(values: Mapping[str, Sequence[str]]) -> float | None:
     return load / processors if load is not None and processors else None
 
 
+def _pressure(values: Mapping[str, Sequence[str]]) -> float | None:
+    found = [_number(text) for text in values.get("pressure", ())]
+    return max((number / 100 for number in found if number is not None), default=None)
+
+
+def _whole(text: str | None) -> int | None:
+    return int(text) if text is not None and _WHOLE.fullmatch(text) else None
+
+
 def _disk(values: Mapping[str, Sequence[str]]) -> int | None:
     found = [_number(text) for text in values.get("disk_free_kb", ())]
     free = [int(number) * 1024 for number in found if number is not None]
@@ -224,7 +213,13 @@ def _processes(values: Mapping[str, Sequence[str]]) -> tuple[ProcessCpu, ...] | 
             return None
         pid, started, cpu, arguments = match.groups()
         if not is_runtime_server(arguments.rstrip("\t").split("\t")):
+            kernel = _KERNEL.search(arguments)
             found.append(
-                ProcessCpu(pid=int(pid), started=int(started), cpu_seconds=int(cpu) / ticks)
+                ProcessCpu(
+                    pid=int(pid),
+                    started=int(started),
+                    cpu_seconds=int(cpu) / ticks,
+                    kernel=kernel.group(1) if kernel else "",
+                )
             )
     return tuple(found)

@@ -67,6 +67,7 @@ REFUSALS: dict[Harm, tuple[Refusal, ...]] = {
         Refusal.GRACE,
         Refusal.VETO,
         Refusal.UNARMED,
+        Refusal.ASK,
     ),
 }
 HAND_CAUSES = frozenset(

@@ -1,0 +1,40 @@
+"""``nvidia-smi`` hangs in the kernel, where no signal reaches it: one is left behind, and no second."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.unit.test_work_probes import program, run_script
+from watchdogd.core.sight import GpuTool
+from watchdogd.probes.gpu import parse
+
+
+@contextmanager
+def left_behind(folder: Path) -> Iterator[int]:
+    """A process whose name is ``nvidia-smi``; its number."""
+    copy = folder / "hanging" / "nvidia-smi"
+    copy.parent.mkdir()
+    shutil.copy(shutil.which("sleep") or "/bin/sleep", copy)
+    process = subprocess.Popen([str(copy), "300"])
+    try:
+        yield process.pid
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+def test_a_tool_that_hangs_is_left_behind_once(tmp_path: Path) -> None:
+    count = tmp_path / "count"
+    text = f"#!/bin/sh\necho x >>{count}\nexec sleep 300\n"
+    path = program(tmp_path / "bin", "nvidia-smi", text)
+    found = parse(run_script("gpu.sh", ["sh"], (), path, tmp_path), 0.0)
+    assert found.tool is GpuTool.FAILED
+    with left_behind(tmp_path) as pid:
+        (tmp_path / ".watchdogd" / "nvidia-smi.pid").write_text(f"{pid}\n")
+        found = parse(run_script("gpu.sh", ["sh"], (), path, tmp_path), 0.0)
+    assert found.tool is GpuTool.FAILED
+    assert count.read_text() == "x\n"

@@ -1,0 +1,292 @@
+"""Signs of life: what shows that work goes on in the runtime, and what of that could not be read.
+
+Any one sign forbids ending what runs. Each is judged by two readings taken on the server, so a clock
+that is wrong there or here makes no sign and hides none. A reading that is missing is *no sight*, never
+"no sign".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from watchdogd.core.events import Observed
+from watchdogd.core.model import Beacon, Life, Policy, TargetState
+from watchdogd.core.sight import GpuSight, GpuTool, HostSight, ProcessCpu, TrainingSight
+from watchdogd.core.turn import Turn
+
+WORK_RATIO = 0.01
+"""More than this share of one core, used by a process other than the runtime server, is work."""
+WORK_FLOOR_SECONDS = 0.03
+"""Less CPU than three clock ticks between two readings is noise, however short the gap."""
+IO_FLOOR_BYTES = 256 * 1024
+"""Less block I/O between two readings is noise: a page of a program that is read again."""
+SIGN_SECONDS = 60.0
+"""A sign of activity counts for so long. No setting shortens it: it is what protects a run."""
+FRESH_SECONDS = 30.0
+"""A server-side reading older than this is no sight (invariant I1)."""
+BUSY_SECONDS = 600.0
+"""How old the word that a kernel is busy may be, while that kernel's process is still the same."""
+PRESENCE_SECONDS = 3600.0
+"""Memory of a GPU is held by an idle process too: alone it counts for so long (reasoned: JAX)."""
+BASELINE_SECONDS = 120.0
+"""Work is measured against a reading at most so old, and longer than any round takes."""
+SLOW_PHASES = frozenset({"checkpoint", "compile", "data"})
+"""What a progress file may say that it is doing, and then three times the time is given."""
+GOOD_MOMENT_SECONDS = 120.0
+SLOW_FACTOR, GAP_FACTOR, GAPS_KEPT = 3.0, 5.0, 9
+
+
+class Rank(StrEnum):
+    """How much a sign says. Progress outranks activity: a hung collective keeps a GPU busy."""
+
+    PROGRESS = "progress"
+    ACTIVITY = "activity"
+    PRESENCE = "presence"
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """One reason to believe that work goes on."""
+
+    rank: Rank
+    what: str
+    """A sentence for people."""
+    age: float
+    """Seconds (``run`` clock) since it was seen."""
+
+
+def signs(state: TargetState, policy: Policy, run: float) -> tuple[Sign, ...]:
+    """All signs of life that count now, the strongest first. A configured beacon that is overdue cancels
+    what is mere activity or presence; what then is left to do is for a person to approve."""
+    progress = _progress(state, policy, run)
+    if not progress and overdue(state, policy, run):
+        return ()
+    activity = (*_activity(state.life, run), *_busy_kernel(state, run))
+    presence = () if progress or activity else _presence(state, run)
+    return (*progress, *activity, *presence)
+
+
+def overdue(state: TargetState, policy: Policy, run: float) -> bool:
+    """Is there a beacon (progress file or checkpoint) that was due to advance, and did not?"""
+    known = [one for one in (state.life.progress, state.life.checkpoint) if one is not None]
+    return bool(known) and all(_age(one, run) > deadline(one, policy) for one in known)
+
+
+def unread(state: TargetState, policy: Policy, run: float) -> str:
+    """Which sign could not be read, as a sentence; empty if "no sign" may be believed.
+
+    It needs two readings of the process list, at least ``policy.read_gap`` apart, the newer one fresh,
+    and a fresh word on the GPU where the runtime was given one.
+    """
+    newest, baseline, gpu = state.sight.host, state.life.baseline, state.sight.gpu
+    if newest is None or newest.processes is None or run - newest.read_at > FRESH_SECONDS:
+        return "whether work goes on in the runtime could not be read"
+    if baseline is None or baseline.processes is None:
+        return "whether work goes on in the runtime could not be read twice"
+    if newest.read_at - baseline.read_at < policy.read_gap:
+        return "whether work goes on in the runtime was read only a moment ago"
+    if policy.gpus and (gpu is None or run - gpu.read_at > FRESH_SECONDS):
+        return "whether the GPU is in use could not be read"
+    if policy.gpus and gpu is not None and gpu.tool not in (GpuTool.OK, GpuTool.NONE):
+        return "nvidia-smi does not tell whether the GPU is in use"
+    if policy.watches_training and state.sight.training is None:
+        return "the signs of progress that are configured could not be read"
+    return ""
+
+
+def good_moment(state: TargetState, run: float) -> str:
+    """What an operator may want to know while a remedy waits for the work's end: that little would be
+    lost right now. Never a reason to act by itself."""
+    beacon = state.life.checkpoint
+    if beacon is None or not beacon.gaps or _age(beacon, run) > GOOD_MOMENT_SECONDS:
+        return ""
+    return (
+        f"; a checkpoint was written {_age(beacon, run):.0f} s ago, "
+        "so a `watchdogd heal` would cost little now"
+    )
+
+
+def stalled(state: TargetState, policy: Policy, run: float) -> bool:
+    """Does a training run that was seen to advance stand still, though something of it is there?"""
+    seen = state.sight.training
+    known = [one for one in (state.life.progress, state.life.checkpoint) if one is not None]
+    if not any(one.gaps for one in known) or not overdue(state, policy, run):
+        return False
+    if seen is not None and seen.total is not None and seen.step is not None:
+        return seen.step < seen.total
+    return bool(_activity(state.life, run) or _busy_kernel(state, run) or _presence(state, run))
+
+
+def deadline(beacon: Beacon, policy: Policy) -> float:
+    """Seconds after which a beacon that did not advance is overdue."""
+    gaps = sorted(beacon.gaps)
+    usual = GAP_FACTOR * gaps[len(gaps) // 2] if gaps else 0.0
+    slow = SLOW_FACTOR if beacon.phase in SLOW_PHASES else 1.0
+    return slow * max(policy.stall_after, usual)
+
+
+def _age(beacon: Beacon, run: float) -> float:
+    return max(0.0, run - beacon.advanced)
+
+
+def _progress(state: TargetState, policy: Policy, run: float) -> tuple[Sign, ...]:
+    found = []
+    named = (("the progress file", state.life.progress), ("a checkpoint", state.life.checkpoint))
+    for name, beacon in named:
+        if beacon is not None and _age(beacon, run) <= deadline(beacon, policy):
+            age = _age(beacon, run)
+            found.append(Sign(Rank.PROGRESS, f"{name} was written {age:.0f} s ago", age))
+    return tuple(found)
+
+
+def _activity(life: Life, run: float) -> tuple[Sign, ...]:
+    named = (
+        (life.cpu_run, "a process of the runtime other than its server uses CPU"),
+        (life.io_run, "the container reads or writes its disk"),
+        (life.gpu_run, "a process of the runtime computes on a GPU"),
+        (life.log_run, "the training's log grows"),
+    )
+    return tuple(
+        Sign(Rank.ACTIVITY, what, run - seen)
+        for seen, what in named
+        if seen is not None and run - seen <= SIGN_SECONDS
+    )
+
+
+def _busy_kernel(state: TargetState, run: float) -> tuple[Sign, ...]:
+    """Busy when it could last be asked, and the process is still that one (or cannot be told)."""
+    life, host = state.life, state.sight.host
+    if life.busy_run is None or run - life.busy_run > BUSY_SECONDS:
+        return ()
+    now = None if host is None or host.processes is None else _kernels(host)
+    if now is not None and life.busy and not life.busy & now:
+        return ()
+    return (Sign(Rank.ACTIVITY, "a kernel was busy when last asked", run - life.busy_run),)
+
+
+def _presence(state: TargetState, run: float) -> tuple[Sign, ...]:
+    seen, streak = state.life.gpu_held_run, state.streak
+    if seen is None or run - seen > SIGN_SECONDS or streak.observed_seconds >= PRESENCE_SECONDS:
+        return ()
+    return (Sign(Rank.PRESENCE, "a process of the runtime holds memory of a GPU", run - seen),)
+
+
+# ---------------------------------------------------------------- what a round adds
+
+
+def take(turn: Turn, event: Observed) -> None:
+    """Remember what this round shows. Only for one that is neither void nor late; call it before the
+    state's sight is replaced."""
+    sight, life = event.sight, turn.state.life
+    if sight.host is not None:
+        life = _host(turn, life, sight.host)
+    if sight.gpu is not None:
+        life = _gpu(life, sight.gpu, sight.host or turn.state.sight.host)
+    if sight.kernels is not None and sight.kernels.busy:
+        host = sight.host or turn.state.sight.host
+        pairs = _kernels(host) if host is not None else frozenset()
+        busy = frozenset(one for one in pairs if one[0] in sight.kernels.busy)
+        life = replace(life, busy_run=sight.kernels.read_at, busy=busy)
+    elif sight.kernels is not None:
+        life = replace(life, busy_run=None, busy=frozenset())
+    if sight.training is not None:
+        life = _training(life, sight.training)
+    turn.change(life=life)
+
+
+def work_between(older: HostSight, newer: HostSight) -> bool | None:
+    """Did a process other than the runtime server use CPU between two readings?
+
+    ``None`` = one of them has no process list. A process that appeared in between counts with
+    all that it used; one that ended counts as no sign, it is gone.
+    """
+    if older.processes is None or newer.processes is None:
+        return None
+    before = {(one.pid, one.started): one.cpu_seconds for one in older.processes}
+    used = sum(_used(one, before) for one in newer.processes)
+    elapsed = max(0.0, newer.read_at - older.read_at)
+    return used > max(WORK_FLOOR_SECONDS, WORK_RATIO * elapsed)
+
+
+def _used(process: ProcessCpu, before: dict[tuple[int, int], float]) -> float:
+    return max(0.0, process.cpu_seconds - before.get((process.pid, process.started), 0.0))
+
+
+def _kernels(host: HostSight) -> frozenset[tuple[str, int, int]]:
+    """Kernel id, process and its start, of those that can be told from their arguments."""
+    return frozenset(
+        (one.kernel, one.pid, one.started) for one in host.processes or () if one.kernel
+    )
+
+
+def _host(turn: Turn, life: Life, newer: HostSight) -> Life:
+    before = turn.state.sight.host
+    if before is not None and before.boot_id == newer.boot_id:
+        moved = _moved(before.io_bytes, newer.io_bytes)
+        if moved is not None and moved > IO_FLOOR_BYTES:
+            life = replace(life, io_run=newer.read_at)
+    return _cpu(turn, life, before, newer)
+
+
+def _moved(older: int | None, newer: int | None) -> int | None:
+    return None if older is None or newer is None else newer - older
+
+
+def _cpu(turn: Turn, life: Life, before: HostSight | None, newer: HostSight) -> Life:
+    """Has a process of the runtime, other than its server, used CPU since the baseline?"""
+    if newer.processes is None:
+        return life
+    baseline = life.baseline
+    oldest = max(BASELINE_SECONDS, 2 * turn.policy.stable_seconds)
+    too_old = baseline is not None and newer.read_at - baseline.read_at > oldest
+    if baseline is None or baseline.boot_id != newer.boot_id:
+        return replace(life, baseline=newer)
+    if work_between(baseline, newer):
+        return replace(life, cpu_run=newer.read_at, baseline=newer)
+    if too_old or before is None or before.processes is None:
+        # Over so long a time a little work would drown.
+        return replace(life, baseline=newer if too_old else baseline)
+    if newer.read_at - baseline.read_at > turn.policy.stable_seconds:
+        return replace(life, baseline=before)
+    return life
+
+
+def _gpu(life: Life, gpu: GpuSight, host: HostSight | None) -> Life:
+    """Processes of the runtime on a GPU; where its processes are not known, any process counts."""
+    listed = None if host is None or host.processes is None else host.processes
+    ours = None if listed is None else {one.pid for one in listed}
+    held = {one.gpu for one in gpu.processes if ours is None or one.pid in ours}
+    if not held:
+        return life
+    at_work = any(one.uuid in held and one.utilization != 0.0 for one in gpu.devices)
+    return replace(life, gpu_held_run=gpu.read_at, gpu_run=gpu.read_at if at_work else life.gpu_run)
+
+
+def _training(life: Life, seen: TrainingSight) -> Life:
+    grown = life.log_bytes is not None and seen.log_bytes not in (None, life.log_bytes)
+    return replace(
+        life,
+        progress=_beacon(life.progress, seen, seen.progress_mark, seen.progress_age, seen.phase),
+        checkpoint=_beacon(life.checkpoint, seen, seen.checkpoint_mark, seen.checkpoint_age, ""),
+        log_run=seen.read_at if grown else life.log_run,
+        log_bytes=life.log_bytes if seen.log_bytes is None else seen.log_bytes,
+    )
+
+
+def _beacon(
+    before: Beacon | None, seen: TrainingSight, mark: str, age: float | None, phase: str
+) -> Beacon | None:
+    """What is known of a beacon after a reading. One that could not be read keeps what was known."""
+    if not mark or age is None:
+        return before
+    advanced = seen.read_at - max(0.0, age)
+    if before is None:
+        return Beacon(mark=mark, advanced=advanced, phase=phase, read_at=seen.read_at)
+    if mark == before.mark:
+        return replace(before, phase=phase, read_at=seen.read_at)
+    # It changed between two looks: that it is old by its own date does not count against it.
+    advanced = max(advanced, before.read_at)
+    gap = max(0.0, advanced - before.advanced)
+    gaps = (*before.gaps[-(GAPS_KEPT - 1) :], gap)
+    return Beacon(mark=mark, advanced=advanced, phase=phase, read_at=seen.read_at, gaps=gaps)
