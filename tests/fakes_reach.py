@@ -10,6 +10,7 @@ from watchdogd.core.model import Intent
 from watchdogd.core.sight import (
     ContainerSight,
     Generation,
+    HostSight,
     SessionSight,
 )
 from watchdogd.core.words import Cause, ContainerStatus, Kind, Remedy
@@ -20,6 +21,9 @@ from watchdogd.ports import (
     Deadline,
     DeathNotice,
     ForwardFacts,
+    GuardAnswer,
+    GuardOrder,
+    GuardResult,
     HttpAnswer,
     HttpEnd,
     HttpGet,
@@ -188,6 +192,22 @@ class FakeSessions:
 
 
 @dataclass
+class FakeGuard:
+    """Gives the answer that it was told to; an order that is carried out ends the session."""
+
+    answer: GuardAnswer = field(default_factory=lambda: GuardAnswer(result=GuardResult.ACTED))
+    sessions: FakeSessions | None = None
+    orders: list[GuardOrder] = field(default_factory=list)
+
+    def act(self, order: GuardOrder, deadline: Deadline) -> GuardAnswer:
+        self.orders.append(order)
+        acted = self.answer.result is GuardResult.ACTED
+        if acted and self.sessions is not None and order.session:
+            self.sessions.kill(order.session, deadline)
+        return self.answer
+
+
+@dataclass
 class FakeEngine:
     """A container engine that has at most one container."""
 
@@ -274,6 +294,7 @@ def reach_with(
     tokens: FakeTokens | None = None,
     engine: ContainerEngine | None = None,
     sessions: FakeSessions | None = None,
+    guard: FakeGuard | None = None,
     health: str = "",
 ) -> Reach:
     """A reach on which all is well, but for what is given."""
@@ -289,6 +310,7 @@ def reach_with(
         tokens=tokens or FakeTokens(now=Secret("a" * 48)),
         engine=engine,
         sessions=sessions,
+        guard=guard or FakeGuard(sessions=sessions),
         agent_health=lambda: health,
     )
 
@@ -303,4 +325,5 @@ def an_intent(remedy: Remedy, cause: Cause, generation: Generation | None = None
         decided=0.0,
         deadline_seconds=30.0,
         charged=False,
+        seen=HostSight(read_at=0.0, processes=()),
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import stat
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,14 +22,17 @@ from tests.lab.image import busybox_image, jupyter_image
 from tests.lab.local_link import LocalLink, until
 from watchdogd.adapters.clock import SystemClock
 from watchdogd.adapters.container_engine import open_container_engine
+from watchdogd.adapters.guard import ServerGuard
 from watchdogd.adapters.http import get
 from watchdogd.adapters.server_http import ServerHttp
+from watchdogd.adapters.tmux import Tmux
 from watchdogd.adapters.tokens import TokenFile
 from watchdogd.core.model import Intent
-from watchdogd.core.sight import ContainerSight, Generation
+from watchdogd.core.sight import ContainerSight, Generation, HostSight
 from watchdogd.core.words import Cause, ContainerStatus, Layer, Outcome, Refusal, Remedy, Result
 from watchdogd.ports import (
     Deadline,
+    EngineRefused,
     Link,
     LinkStatus,
     Reach,
@@ -37,6 +42,7 @@ from watchdogd.ports import (
 )
 from watchdogd.ports import Outcome as Ended
 from watchdogd.probes.container import container
+from watchdogd.probes.host import host
 from watchdogd.remedies.container import create_container, restart_container, start_container
 from watchdogd.remedies.runtime import last_token
 from watchdogd.settings import (
@@ -51,6 +57,7 @@ from watchdogd.settings import (
 
 pytestmark = pytest.mark.real
 
+KEYS = itertools.count()
 PROXY = "start-runtime & p=$!; trap 'kill -9 $p; exit 0' TERM; wait $p"
 """As in the official image: process 1 is not Jupyter, and ends at once when it is asked to."""
 
@@ -88,6 +95,8 @@ class Scene:
     link: LocalLink
     home: Path
     clock: SystemClock = field(default_factory=SystemClock)
+    decided: HostSight | None = None
+    """The reading that a restart was decided on; None: one of now."""
 
     def look(self) -> ContainerSight:
         """Through the adapter."""
@@ -121,16 +130,25 @@ class Scene:
     def apply(self, remedy: RemedyFunction, generation: Generation, seconds: float = 60.0) -> Ended:
         """One remedy for that generation."""
         intent = Intent(
-            key="k",
-            remedy=Remedy.START_CONTAINER,
+            key=f"k{next(KEYS)}",
+            remedy=Remedy.RESTART_CONTAINER,
             incident="i",
             cause=Cause.CONTAINER_EXITED,
             generation=generation,
             decided=self.clock.run(),
             deadline_seconds=seconds,
             charged=True,
+            seen=(self.decided or self.processes()) if remedy is restart_container else None,
         )
         return remedy(self.reach, intent, Deadline.after(self.clock, seconds))
+
+    def processes(self) -> HostSight | None:
+        """As the probe reads them: what a decision to restart rests on."""
+        try:
+            found = Reading(observations=(), container=self.look())
+        except EngineRefused:
+            return None
+        return host(self.reach, Deadline.after(self.clock, 20), (found,)).host
 
     def probe(self) -> Reading:
         """One measurement."""
@@ -179,6 +197,7 @@ def scene(dockerd: Dockerd, tmp_path: Path) -> Iterator[Scene]:
         tokens=TokenFile(str(tmp_path / "token"), None),
         engine=engine,
         sessions=None,
+        guard=ServerGuard(lambda: link, clock, Tmux(lambda: link, clock)),
         agent_health=lambda: "",
     )
     try:
@@ -371,6 +390,56 @@ def test_restart_does_nothing_to_what_was_not_judged(scene: Scene) -> None:
     ):
         ended = scene.apply(restart_container, judged)
         assert (ended.result, ended.reason) == (Result.NOTHING, reason)
+    assert scene.look().started == seen.started
+
+
+def test_two_agents_restart_a_hung_runtime_once(scene: Scene) -> None:
+    """F08. Both decided on the same sight; each gives its order over a connection of its own."""
+    scene.run("sh", "-c", PROXY)
+    seen = scene.look()
+    _freeze_jupyter(scene)
+    with ThreadPoolExecutor(2) as pool:
+        ended = list(
+            pool.map(lambda _: scene.apply(restart_container, generation(seen), 120.0), range(2))
+        )
+    assert sorted(one.result for one in ended) == [Result.DONE, Result.NOTHING], ended
+    assert [one.reason for one in ended if one.result is Result.NOTHING] == [None]
+    ledger = (scene.home / ".watchdogd" / "ledger.jsonl").read_text().splitlines()
+    assert len(ledger) == 2
+    restarts = scene.dockerd.out(
+        "events",
+        "--since",
+        "5m",
+        "--until",
+        "0s",
+        "--filter",
+        "event=restart",
+        "--format",
+        "{{.ID}}",
+    )
+    assert restarts.split() == [seen.id]
+
+
+def test_work_that_began_after_the_decision_is_not_ended(scene: Scene) -> None:
+    ident = scene.run("sh", "-c", PROXY)
+    seen = scene.look()
+    _freeze_jupyter(scene)
+    decided = scene.processes()
+    scene.dockerd.out("exec", "-d", ident, "sh", "-c", "while :; do :; done")
+    scene.decided = decided
+    ended = scene.apply(restart_container, generation(seen))
+    assert (ended.result, ended.reason) == (Result.NOTHING, Refusal.VETO), ended
+    assert scene.look().started == seen.started
+
+
+def test_a_pause_on_the_server_is_respected(scene: Scene) -> None:
+    scene.run("sh", "-c", PROXY)
+    seen = scene.look()
+    _freeze_jupyter(scene)
+    (scene.home / ".watchdogd").mkdir(exist_ok=True)
+    (scene.home / ".watchdogd" / "PAUSE").touch()
+    ended = scene.apply(restart_container, generation(seen))
+    assert (ended.result, ended.reason) == (Result.NOTHING, Refusal.PAUSED)
     assert scene.look().started == seen.started
 
 

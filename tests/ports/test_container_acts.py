@@ -35,23 +35,14 @@ def lab(dockerd: Dockerd, tmp_path: Path) -> Iterator[Lab]:
 # ---------------------------------------------------------------- acting
 
 
-def test_start_and_restart_keep_the_container(lab: Lab) -> None:
+def test_start_keeps_the_container(lab: Lab) -> None:
     ident = lab.run(command=("sh", "-c", TERM))
     first = lab.look().started
-    lab.engine.restart(ident, 5, lab.within())
+    lab.dockerd.cli("stop", ident)
+    lab.engine.start(ident, lab.within())
     second = lab.look()
     assert (second.id, second.status) == (ident, ContainerStatus.RUNNING)
     assert second.started != first
-    lab.dockerd.cli("stop", ident)
-    lab.engine.start(ident, lab.within())
-    assert lab.look().status is ContainerStatus.RUNNING
-
-
-def test_restart_waits_for_one_that_ignores_the_signal(lab: Lab) -> None:
-    ident = lab.run(command=("sh", "-c", 'trap "" TERM; while :; do sleep 0.1; done'))
-    first = lab.look().started
-    lab.engine.restart(ident, 1, lab.within())
-    assert lab.look().started != first
 
 
 def test_create_makes_what_is_documented(lab: Lab, tmp_path: Path) -> None:
@@ -249,7 +240,6 @@ def test_no_request_deletes_anything(lab: Lab, tmp_path: Path) -> None:
     ident = lab.engine.create("a100", lab.wanted, str(tmp_path / "token"), lab.within())
     lab.engine.start(ident, lab.within())
     lab.look()
-    lab.engine.restart(ident, 1, lab.within())
     lab.engine.log_tail(ident, 5, lab.within())
     lab.dockerd.cli("stop", ident)
     lab.look()
@@ -261,7 +251,7 @@ def test_no_request_deletes_anything(lab: Lab, tmp_path: Path) -> None:
     paths = {
         path.partition(b"?")[0].rpartition(b"/")[2] for method, path in lines if method == b"POST"
     }
-    assert paths == {b"create", b"start", b"restart"}
+    assert paths == {b"create", b"start"}
     dial = re.compile(r"echo [0-9a-f]{32}; exec docker system dial-stdio")
     assert all(argv[:2] == ("sh", "-c") and dial.fullmatch(argv[2]) for argv in lab.link.ran)
 

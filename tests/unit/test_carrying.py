@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes_reach import FakeGuard
 from watchdogd.adapters.clock import SystemClock
 from watchdogd.adapters.http import get
 from watchdogd.adapters.tokens import TokenFile
@@ -157,6 +158,7 @@ class Bench:
             tokens=TokenFile(str(tmp_path / "token"), None),
             engine=None,
             sessions=None,
+            guard=FakeGuard(),
             agent_health=lambda: "",
         )
 

@@ -66,6 +66,7 @@ def probe(seen: ContainerSight | Exception | None) -> Reading:
         tokens=cast(Any, None),
         engine=cast(Any, None if seen is None else Engine(seen)),
         sessions=None,
+        guard=cast(Any, None),
         agent_health=lambda: "",
     )
     return container(reach, Deadline.after(clock, 5), ())

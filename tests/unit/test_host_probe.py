@@ -24,8 +24,8 @@ from watchdogd.core.sight import (
 from watchdogd.core.words import Cause, ContainerStatus, Kind, Outcome
 from watchdogd.errors import Transient
 from watchdogd.ports import Completed, Deadline, Reach, Reading
-from watchdogd.probes.host import SCRIPT, host, is_runtime_server, parse_facts
-from watchdogd.probes.script import framed, text_of
+from watchdogd.probes.host import SCRIPTS, host, is_runtime_server, parse_facts
+from watchdogd.scripts import framed, text_of
 
 KERNEL = (
     "/usr/bin/python3 -m ipykernel_launcher -f /root/.local/share/jupyter/runtime/kernel-1.json"
@@ -162,7 +162,7 @@ def link_that(clock: FakeClock, prints: Callable[[str], list[str]]) -> FakeLinks
     """Its server prints these lines; the argument is the mark."""
 
     def answer(argv: Sequence[str], stdin: bytes) -> Completed:
-        assert stdin == text_of(SCRIPT)
+        assert stdin == text_of(*SCRIPTS)
         return Completed(0, "\n".join(["Welcome!", *prints(argv[3])]).encode(), b"")
 
     return FakeLinks(link=FakeLink(clock, answer))
@@ -290,7 +290,7 @@ def run_script(
 ) -> HostSight:
     done = subprocess.run(
         [*shell, "-s", "--", "MARK", container, pid],
-        input=text_of(SCRIPT),
+        input=text_of(*SCRIPTS),
         capture_output=True,
         timeout=60,
         check=True,

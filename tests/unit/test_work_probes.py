@@ -23,9 +23,9 @@ from watchdogd.probes.gpu import gpu
 from watchdogd.probes.gpu import parse as parse_gpu
 from watchdogd.probes.kernel import KERNELS, kernel
 from watchdogd.probes.kernel import parse as parse_kernels
-from watchdogd.probes.script import framed, text_of
 from watchdogd.probes.training import parse as parse_training
 from watchdogd.probes.training import training
+from watchdogd.scripts import framed, text_of
 from watchdogd.settings import Address, Secret, TrainingSettings
 
 UUID = "GPU-5f4b1c9e-0000-1111-2222-333344445555"
@@ -279,7 +279,7 @@ class TestKernel:
         ]
         found = parse_kernels(json.dumps(listed).encode(), 0.0)
         assert found is not None
-        assert (found.busy, found.kernels, found.connections) == ({ID}, {ID}, 0)
+        assert (set(found.busy), set(found.kernels), found.connections) == ({ID}, {ID}, 0)
 
 
 # ---------------------------------------------------------------- training

@@ -129,13 +129,6 @@ class DockerEngine:
             made: object = api.create_container_from_config(config, name)  # type: ignore[no-untyped-call]
         return text(made, "Id")
 
-    def restart(self, container_id: str, stop_seconds: int, deadline: Deadline) -> None:
-        """As the port says. ``deadline`` is best more than ``stop_seconds`` away."""
-        with self._asking(deadline, _failed_start) as api:
-            # docker-py adds the stop time to its own timeout
-            api.timeout = max(1.0, READ_SHARE * deadline.remaining() - stop_seconds)  # type: ignore[assignment]
-            api.restart(container_id, timeout=stop_seconds)
-
     def log_tail(self, container_id: str, lines: int, deadline: Deadline) -> bytes:
         """As the port says."""
         with self._asking(deadline) as api:

@@ -131,13 +131,20 @@ class Tmux:
 
         Raises ``Transient(SESSION_MISSING)`` if there is none or if its processes outlive SIGKILL.
         """
-        seconds = str(max(1, min(5, int(deadline.remaining() / 3))))
-        argv = ["sh", "-c", _KILL, "sh", _exact(name), seconds, *self._tmux()]
-        done = self._current().run(argv, deadline=deadline)
+        seconds = max(1, min(5, int(deadline.remaining() / 3)))
+        done = self._current().run(self.kill_argv(name, seconds), deadline=deadline)
         if done.status != 0:
             raise Transient(
                 Cause.SESSION_MISSING, f"tmux did not end session {name}: {_words(done)}"
             )
+
+    def kill_argv(self, name: str, seconds: int) -> list[str]:
+        """The command that ends a session and all that runs in it; ``seconds`` for going quietly."""
+        return ["sh", "-c", _KILL, "sh", _exact(name), str(seconds), *self._tmux()]
+
+    def options(self) -> list[str]:
+        """tmux's own options for its socket."""
+        return self._tmux()[1:]
 
     def _tmux(self) -> list[str]:
         if self._socket is None:

@@ -11,6 +11,7 @@ from typing import Protocol
 from watchdogd.adapters.container_engine import open_container_engine
 from watchdogd.adapters.engine_sshtunnel import SshtunnelEngine
 from watchdogd.adapters.forward import ListeningForward
+from watchdogd.adapters.guard import ServerGuard
 from watchdogd.adapters.http import get
 from watchdogd.adapters.route import Route
 from watchdogd.adapters.server_http import ServerHttp
@@ -118,6 +119,7 @@ def _behind(
         engine = None
     elif engine is None:
         engine = open_container_engine(links.current, str(places.socket_folder), clock)
+    tmux = Tmux(links.current, clock)
     tokens = TokenFile(str(places.token_path), target.runtime.token_file)
     reach = Reach(
         target=target,
@@ -128,7 +130,8 @@ def _behind(
         route=Route(plan.host),
         tokens=tokens,
         engine=engine,
-        sessions=None if kind is Kind.EXTERNAL else Tmux(links.current, clock),
+        sessions=None if kind is Kind.EXTERNAL else tmux,
+        guard=ServerGuard(links.current, clock, tmux),
         agent_health=places.agent_health,
     )
     return Parts(

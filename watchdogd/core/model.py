@@ -90,6 +90,8 @@ class Intent:
     decided: float
     """``run`` clock."""
     deadline_seconds: float
+    seen: HostSight | None = None
+    """Of a destructive one: the reading of the runtime's processes that it rests on."""
     charged: bool
     """A restoring or destructive remedy: intent and charge must be on disk before it runs."""
 

@@ -106,6 +106,7 @@ def _apply(turn: Turn, remedy: Remedy) -> None:
         decided=env.run,
         deadline_seconds=ACT_SECONDS[remedy],
         charged=charged,
+        seen=state.sight.host if HARM[remedy] is Harm.DESTRUCTIVE else None,
     )
     charge = Charge(
         remedy=remedy, key=intent.key, wall=env.wall, boot=env.boot, boot_id=env.boot_id

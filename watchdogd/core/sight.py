@@ -66,6 +66,8 @@ class HostSight:
     """Block I/O of the container's cgroup since its start, both ways."""
     processes: tuple[ProcessCpu, ...] | None = None
     """Processes of the container (or of the session's pane) other than the runtime server."""
+    servers: tuple[tuple[int, int], ...] = ()
+    """Process id and start of the runtime server's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

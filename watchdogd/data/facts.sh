@@ -1,4 +1,5 @@
-# Facts of the host, in one round trip. Reads only. Run as: sh -s -- MARK CONTAINER PID
+# Facts of the host, in one round trip. Reads only. Run, after processes.sh, as:
+#   sh -s -- MARK CONTAINER PID
 #
 #   MARK       random text; all that counts stands between two lines of it
 #   CONTAINER  full id of the container whose processes are wanted, or -
@@ -86,49 +87,9 @@ ticks() {
 
 # One process: pid, start, CPU used (both in clock ticks), its arguments separated by tabs.
 process() {
-  stat=
-  while IFS= read -r line || [ -n "$line" ]; do stat="$stat $line"; done <"/proc/$1/stat"
-  number=$1
-  # the name stands in brackets and may hold anything, brackets and spaces too
-  set -- ${stat##*) }
-  [ "$#" -ge 20 ] || return 0
-  arguments=$(head -c 2000 "/proc/$number/cmdline" | tr '\000-\037\177' '\t[?*]')
-  printf 'process=%s %s %s %s\n' "$number" "${20}" "$((${12} + ${13}))" "$arguments"
-}
-
-of_container() {
-  set +f
-  found=$(grep -l -F -e "$container" /proc/[0-9]*/cgroup)
-  set -f
-  for file in $found; do
-    file=${file#/proc/}
-    echo "${file%/cgroup}"
-  done
-}
-
-of_pid() {
-  set +f
-  family=" $pid " pairs=
-  for file in /proc/[0-9]*/stat; do
-    stat=
-    while IFS= read -r line || [ -n "$line" ]; do stat="$stat $line"; done <"$file" || continue
-    set -f
-    child=${file#/proc/}
-    set -- ${stat##*) }
-    set +f
-    pairs="$pairs ${child%/stat}:$2"
-  done
-  set -f
-  [ -r "/proc/$pid/stat" ] || return 0
-  grown=yes
-  while [ -n "$grown" ]; do
-    grown=
-    for pair in $pairs; do
-      case $family in *" ${pair%%:*} "*) continue ;; esac
-      case $family in *" ${pair#*:} "*) family="$family${pair%%:*} " grown=yes ;; esac
-    done
-  done
-  for child in $family; do echo "$child"; done
+  read_stat "$1" || return 0
+  arguments=$(head -c 2000 "/proc/$1/cmdline" | tr '\000-\037\177' '\t[?*]')
+  printf 'process=%s %s %s %s\n' "$1" "$started" "$used" "$arguments"
 }
 
 # The list counts as read only if it is not empty and ends with its number: a reader who may not see

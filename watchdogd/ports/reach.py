@@ -21,7 +21,7 @@ from watchdogd.core.sight import (
 from watchdogd.core.words import Cause, Refusal, Result
 from watchdogd.ports.clock import Clock, Deadline
 from watchdogd.ports.link import ForwardFacts, Link
-from watchdogd.ports.server import ContainerEngine, HttpGet, Sessions, Tokens
+from watchdogd.ports.server import ContainerEngine, Guard, HttpGet, Sessions, Tokens
 from watchdogd.settings import TargetSettings
 
 
@@ -92,6 +92,7 @@ class Reach:
     """Set for ``kind = "container"``."""
     sessions: Sessions | None
     """Set unless ``kind = "external"``."""
+    guard: Guard
     agent_health: Callable[[], str]
     """Empty, or why the agent itself cannot judge now (descriptors, disk)."""
 

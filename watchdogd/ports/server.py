@@ -9,8 +9,10 @@ from typing import Protocol
 
 from watchdogd.core.sight import (
     ContainerSight,
+    HostSight,
     SessionSight,
 )
+from watchdogd.core.words import Remedy
 from watchdogd.ports.clock import Deadline
 from watchdogd.settings import Address, ContainerSettings, Secret
 
@@ -103,8 +105,6 @@ class ContainerEngine(Protocol):
         """
         ...
 
-    def restart(self, container_id: str, stop_seconds: int, deadline: Deadline) -> None: ...
-
     def log_tail(self, container_id: str, lines: int, deadline: Deadline) -> bytes:
         """The last lines of its log, at most 256 KiB. For tokens and evidence; never logged."""
         ...
@@ -117,6 +117,66 @@ class ContainerEngine(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+class GuardResult(StrEnum):
+    """What became of an order, in the guard's words."""
+
+    ACTED = "acted"
+    FAILED = "failed"
+    """The act was begun, and ended with an error."""
+    LATE = "late"
+    """The act was begun, and did not end in its time."""
+    REPEAT = "repeat"
+    """This very order was given before; ``detail`` is its result then, or ``unknown``."""
+    BUSY = "busy"
+    PAUSED = "paused"
+    CHANGED = "changed"
+    HEALED = "healed"
+    VETO = "veto"
+    UNREAD = "unread"
+    BUDGET = "budget"
+    MISSING = "missing"
+    """The server lacks what the guard needs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardOrder:
+    """One destructive act, and the state of the server that it was decided on."""
+
+    key: str
+    remedy: Remedy
+    place: Address
+    """Where the runtime answers on the server: what the shared budget belongs to."""
+    container: str = ""
+    """Full id of the container to restart; empty: a session is ended."""
+    session: str = ""
+    run: str
+    """The container's ``StartedAt``, or the session's first pane, as ``Sessions.look`` gives it."""
+    seen: HostSight
+    """The reading of the runtime's processes that it rests on."""
+    per_6h: int
+    per_24h: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardAnswer:
+    """What the guard did. All but ACTED, FAILED, LATE and REPEAT mean: nothing at all."""
+
+    result: GuardResult
+    detail: str = ""
+
+
+class Guard(Protocol):
+    """The compare-and-swap on the server: the only way to end something that runs."""
+
+    def act(self, order: GuardOrder, deadline: Deadline) -> GuardAnswer:
+        """Act, if the server still is as ``order`` says and nobody forbids it there; at most once a key.
+
+        Raises ``Transient`` as ``Link.run`` and ``EngineRefused`` if the answer makes no sense; the act may
+        have been done then. Raises ``ValueError`` for an order that must not reach a shell.
+        """
+        ...
 
 
 class Sessions(Protocol):
@@ -139,7 +199,7 @@ class Sessions(Protocol):
         ...
 
     def kill(self, name: str, deadline: Deadline) -> None:
-        """End the session and what runs in it. Only for ``kind = "session"``."""
+        """Take away the dead pane of a command that ended. What runs is ended by the ``Guard`` alone."""
         ...
 
 

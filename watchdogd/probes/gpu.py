@@ -14,7 +14,7 @@ from watchdogd.core.words import Layer, ProbeName, Vantage
 from watchdogd.errors import Permanent, Transient
 from watchdogd.ports import Deadline, Reach, Reading
 from watchdogd.probes.observing import Watch
-from watchdogd.probes.script import Garbled, ask
+from watchdogd.scripts import Garbled, ask
 
 _LIMIT = 256 * 1024
 _MIB = 1024**2
@@ -31,7 +31,7 @@ def gpu(reach: Reach, deadline: Deadline, so_far: Sequence[Reading]) -> Reading:
     if links.link is None or links.silent:
         return Reading(observations=(watch.unknown("there is no link that speaks"),))
     try:
-        lines = ask(links.link, "gpu.sh", (), deadline, limit=_LIMIT)
+        lines = ask(links.link, ("gpu.sh",), (), deadline, limit=_LIMIT)
     except (Transient, Permanent) as error:
         return Reading(observations=(watch.unknown(error.detail, error.mend),))
     except Garbled as error:

@@ -15,9 +15,9 @@ from watchdogd.core.words import Cause, ContainerStatus, Kind, Layer, ProbeName,
 from watchdogd.errors import Permanent, Transient
 from watchdogd.ports import Deadline, Link, Reach, Reading
 from watchdogd.probes.observing import Watch
-from watchdogd.probes.script import Garbled, ask
+from watchdogd.scripts import Garbled, ask
 
-SCRIPT = "facts.sh"
+SCRIPTS = ("processes.sh", "facts.sh")
 DISK_FULL_BYTES = 100 * 1024**2
 """Below it hardly anything on the server works any more."""
 
@@ -42,7 +42,7 @@ def host(reach: Reach, deadline: Deadline, so_far: Sequence[Reading]) -> Reading
         # Over a silent link the answer would only be waited for until the deadline.
         return Reading(observations=(watch.unknown("there is no link that speaks"),))
     try:
-        lines = ask(link, SCRIPT, _whose(reach, so_far), deadline, limit=_LIMIT)
+        lines = ask(link, SCRIPTS, _whose(reach, so_far), deadline, limit=_LIMIT)
     except (Transient, Permanent) as error:
         return Reading(observations=(_no_answer(watch, link, error),))
     except Garbled as error:
@@ -58,6 +58,7 @@ def parse_facts(lines: Iterable[str], read_at: float) -> HostSight:
         key, _, value = line.partition("=")
         values.setdefault(key, []).append(value)
     boot_id = _text(values, "boot_id")
+    listed = _processes(values)
     return HostSight(
         read_at=read_at,
         boot_id=boot_id if boot_id and _BOOT_ID.fullmatch(boot_id) else None,
@@ -67,7 +68,8 @@ def parse_facts(lines: Iterable[str], read_at: float) -> HostSight:
         inodes_free_ratio=_inodes(values),
         pressure_ratio=_pressure(values),
         io_bytes=_whole(_text(values, "io_bytes")),
-        processes=_processes(values),
+        processes=None if listed is None else listed[0],
+        servers=() if listed is None else listed[1],
     )
 
 
@@ -201,18 +203,24 @@ def _inodes(values: Mapping[str, Sequence[str]]) -> float | None:
     return min(ratios, default=None)
 
 
-def _processes(values: Mapping[str, Sequence[str]]) -> tuple[ProcessCpu, ...] | None:
-    """All but the runtime server; ``None`` if the list is not whole, or a line cannot be parsed."""
+def _processes(
+    values: Mapping[str, Sequence[str]],
+) -> tuple[tuple[ProcessCpu, ...], tuple[tuple[int, int], ...]] | None:
+    """All but the runtime server, and that; ``None`` if the list is not whole, or a line cannot be
+    parsed."""
     ticks = _number(_text(values, "ticks"))
     if _text(values, "processes") is None or not ticks:
         return None
-    found = []
+    found: list[ProcessCpu] = []
+    servers: list[tuple[int, int]] = []
     for line in values.get("process", ()):
         match = _PROCESS.fullmatch(line)
         if match is None:
             return None
         pid, started, cpu, arguments = match.groups()
-        if not is_runtime_server(arguments.rstrip("\t").split("\t")):
+        if is_runtime_server(arguments.rstrip("\t").split("\t")):
+            servers.append((int(pid), int(started)))
+        else:
             kernel = _KERNEL.search(arguments)
             found.append(
                 ProcessCpu(
@@ -222,4 +230,4 @@ def _processes(values: Mapping[str, Sequence[str]]) -> tuple[ProcessCpu, ...] | 
                     kernel=kernel.group(1) if kernel else "",
                 )
             )
-    return tuple(found)
+    return tuple(found), tuple(servers)

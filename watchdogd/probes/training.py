@@ -16,7 +16,7 @@ from watchdogd.core.words import ContainerStatus, Layer, ProbeName, Vantage
 from watchdogd.errors import Permanent, Transient
 from watchdogd.ports import Deadline, Reach, Reading
 from watchdogd.probes.observing import Watch
-from watchdogd.probes.script import Garbled, ask
+from watchdogd.scripts import Garbled, ask
 
 _LIMIT = 64 * 1024
 _WHOLE = re.compile(r"[0-9]{1,15}")
@@ -36,7 +36,9 @@ def training(reach: Reach, deadline: Deadline, so_far: Sequence[Reading]) -> Rea
         return Reading(observations=(watch.unknown("there is no link that speaks"),))
     paths = (wanted.progress_file, wanted.checkpoints, wanted.log_file)
     try:
-        lines = ask(links.link, "training.sh", (_container(so_far), *paths), deadline, limit=_LIMIT)
+        lines = ask(
+            links.link, ("training.sh",), (_container(so_far), *paths), deadline, limit=_LIMIT
+        )
     except (Transient, Permanent) as error:
         return Reading(observations=(watch.unknown(error.detail, error.mend),))
     except Garbled as error:

@@ -25,13 +25,14 @@ from watchdogd.ports import (
     Outcome,
     Reach,
 )
+from watchdogd.remedies.guarded import end_it, order
 from watchdogd.remedies.last_look import LastLook
 from watchdogd.remedies.pinning import authentication_is_off, pin_token
 from watchdogd.remedies.runtime import last_token
 from watchdogd.settings import ContainerSettings, Secret
 
-STOP_SECONDS = 30
-"""What a restart gives the container to end by itself."""
+PROOF_SHARE = 0.75
+"""Of the time for a restart, at most so much is for the act."""
 _LOG_LINES = 2000
 _POLL_SECONDS = 1.0
 _ASK_SECONDS = 3.0
@@ -80,7 +81,7 @@ def restart_container(reach: Reach, intent: Intent, deadline: Deadline) -> Outco
     """End what runs in the container, and start it again. Destructive.
 
     Nothing, unless the very run of the very container that was judged is still there and the runtime
-    still gives no good answer on the server.
+    still gives no good answer on the server: looked at from here, and then by the guard, which acts.
     """
 
     def act(job: _Job) -> Outcome:
@@ -89,8 +90,8 @@ def restart_container(reach: Reach, intent: Intent, deadline: Deadline) -> Outco
         forbidden = _may_not_restart(seen, intent, answered) or job.outdated()
         if forbidden is not None or seen.id is None:
             return forbidden or _nothing(_CHANGED)
-        job.engine.restart(seen.id, STOP_SECONDS, deadline)
-        return job.prove(seen.id, seen.started)
+        wanted = order(reach, intent, seen.started, container=seen.id)
+        return end_it(reach, wanted, job.to_act()) or job.prove(seen.id, seen.started)
 
     return _carefully(reach, deadline, act)
 
@@ -193,6 +194,10 @@ class _Job:
         """Nothing, if what was seen is no ground to act on any more."""
         why = self.last_look.outdated()
         return _nothing(why, Refusal.NO_SIGHT) if why else None
+
+    def to_act(self) -> Deadline:
+        """For the act alone; what is left then is for its proof."""
+        return self.deadline.at_most(PROOF_SHARE * self.deadline.remaining())
 
     def look(self) -> ContainerSight:
         return self.engine.look(self.reach.target.name, self.wanted, self.deadline)

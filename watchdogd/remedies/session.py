@@ -12,10 +12,13 @@ from watchdogd.core.model import Intent
 from watchdogd.core.sight import SessionSight
 from watchdogd.core.words import ContainerStatus, Refusal, Result
 from watchdogd.ports import Deadline, EngineRefused, HttpAnswer, HttpEnd, Outcome, Reach, Sessions
+from watchdogd.remedies.guarded import end_it, order
 from watchdogd.remedies.last_look import LastLook
 from watchdogd.remedies.pinning import authentication_is_off, pin_token
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{1,127}")
+GUARD_SHARE = 0.75
+"""Of the time for a restart, at most so much is for ending what was there."""
 _POLL_SECONDS = 0.5
 _ASK_SECONDS = 3.0
 
@@ -59,15 +62,18 @@ def start_session(reach: Reach, intent: Intent, deadline: Deadline) -> Outcome:
         return _no_sight(refused)
     if sight.command_running:
         return Outcome(result=Result.NOTHING, detail=f"the command in {name} runs already")
+    path = pin_token(reach, deadline)
+    if why := last_look.outdated():
+        return _too_late(why)
     # what is left of a command that ended is a dead pane, kept for its exit status
-    return _start(reach, sessions, last_look, kill=bool(sight.exists))
+    return _open(reach, sessions, deadline, path, kill=bool(sight.exists))
 
 
 def restart_session(reach: Reach, intent: Intent, deadline: Deadline) -> Outcome:
     """End the session and what runs in it, and start it again. Destructive.
 
     The last look comes first: nothing is done if the session is another one than was judged, or if
-    the runtime answers on the server now.
+    the runtime answers on the server now. The guard looks again, and ends it.
     """
     sessions, name = reach.sessions, reach.target.runtime.session.name
     if sessions is None:
@@ -80,7 +86,12 @@ def restart_session(reach: Reach, intent: Intent, deadline: Deadline) -> Outcome
         return _no_sight(refused)
     if forbidden:
         return Outcome(result=Result.NOTHING, detail=forbidden)
-    return _start(reach, sessions, last_look, kill=True)
+    path = pin_token(reach, deadline)  # first: without it nothing is ended
+    if why := last_look.outdated():
+        return _too_late(why)
+    wanted = order(reach, intent, intent.generation.container or "", session=name)
+    ended = end_it(reach, wanted, deadline.at_most(GUARD_SHARE * deadline.remaining()))
+    return ended or _open(reach, sessions, deadline, path)
 
 
 def view_argv(container: str) -> list[str]:
@@ -111,11 +122,14 @@ def _no_sight(refused: EngineRefused) -> Outcome:
     )
 
 
-def _start(reach: Reach, sessions: Sessions, last_look: LastLook, *, kill: bool) -> Outcome:
-    session, deadline = reach.target.runtime.session, last_look.deadline
-    path = pin_token(reach, deadline)  # first: without it nothing is ended
-    if why := last_look.outdated():
-        return Outcome(result=Result.NOTHING, detail=why, reason=Refusal.NO_SIGHT)
+def _too_late(why: str) -> Outcome:
+    return Outcome(result=Result.NOTHING, detail=why, reason=Refusal.NO_SIGHT)
+
+
+def _open(
+    reach: Reach, sessions: Sessions, deadline: Deadline, path: str, *, kill: bool = False
+) -> Outcome:
+    session = reach.target.runtime.session
     try:
         if kill:
             sessions.kill(session.name, deadline)

@@ -68,6 +68,7 @@ REFUSALS: dict[Harm, tuple[Refusal, ...]] = {
         Refusal.VETO,
         Refusal.UNARMED,
         Refusal.ASK,
+        Refusal.PAUSED,
     ),
 }
 HAND_CAUSES = frozenset(

@@ -18,15 +18,15 @@ class Garbled(Exception):
 
 
 def ask(
-    link: Link, script: str, arguments: Sequence[str], deadline: Deadline, *, limit: int
+    link: Link, scripts: Sequence[str], arguments: Sequence[str], deadline: Deadline, *, limit: int
 ) -> list[str]:
-    """The lines that ``data/SCRIPT``, run by ``sh`` with these arguments, prints between its two marks.
+    """The lines that ``data/SCRIPT``, several in one shell, prints between its two marks.
 
     Raises what ``Link.run`` raises, and ``Garbled``.
     """
     mark = f"watchdogd-{secrets.token_hex(8)}"
     argv = ("sh", "-s", "--", mark, *arguments)
-    done = link.run(argv, deadline=deadline, stdin=text_of(script), limit=limit)
+    done = link.run(argv, deadline=deadline, stdin=text_of(*scripts), limit=limit)
     lines = framed(done.stdout.decode("utf-8", "replace"), mark)
     if lines is None:
         raise Garbled
@@ -34,9 +34,10 @@ def ask(
 
 
 @cache
-def text_of(script: str) -> bytes:
-    """The text of ``data/SCRIPT``."""
-    return files("watchdogd").joinpath("data", script).read_bytes()
+def text_of(*scripts: str) -> bytes:
+    """The texts of ``data/SCRIPT``, one after another."""
+    folder = files("watchdogd").joinpath("data")
+    return b"\n".join(folder.joinpath(script).read_bytes() for script in scripts)
 
 
 def framed(printed: str, mark: str) -> list[str] | None:
