@@ -83,7 +83,7 @@ class SqliteJournal:
             target,
             charge.remedy.value,
             intent.incident,
-            intent.cause.value,
+            intent.cause.value if intent.cause is not None else "",
             charge.wall,
             charge.boot,
             charge.boot_id,

@@ -41,6 +41,10 @@ ANSWERED = frozenset({Cause.RUNTIME_REFUSED, Cause.RUNTIME_ERROR})
 LONG_FAILS, ANSWERED_FAILS = 20, 10
 FAILED_STARTS = 3
 UNVERIFIED_RESTARTS = 2
+FLEET_RESTARTS = 3
+"""Of all targets together in 24 h; more where a single one is allowed more."""
+APPROVABLE = frozenset({Refusal.ASK, Refusal.OPERATOR, Refusal.FAILED_START, Refusal.HALTED})
+"""What a person's approval lifts."""
 OOM_WINDOW_SECONDS = 3600.0
 OWN_POLICY_INTERVALS = 18
 """The engine's own restart back-off is at most 60 s: it is waited for 18 suspect intervals (90 s)."""
@@ -218,15 +222,16 @@ def _rebooted_since_armed(state: TargetState) -> bool:
 
 
 def _restoring(remedy: Remedy, state: TargetState, policy: Policy, env: Env) -> Refused:
+    allowed = _approved(remedy, state)
     return (
-        _second_oom(state)
+        _unless(allowed, _second_oom(state))
         or _observing(state, policy)
         or _sight(state, policy, env)
         or _grace(state, env, state.grace_until)
         or _second_read(state, policy)
         or _hazard(state, destructive=False)
-        or _person(state)
-        or _failed_starts(remedy, state)
+        or _unless(allowed, _person(state))
+        or _unless(allowed, _failed_starts(remedy, state))
         or _own_policy(state, policy)
         or _cooldown(remedy, state, env)
         or _budget(remedy, state, policy, env)
@@ -275,19 +280,61 @@ def _own_policy(state: TargetState, policy: Policy) -> Refused:
 
 
 def _destructive(remedy: Remedy, state: TargetState, policy: Policy, env: Env) -> Refused:
+    allowed = _approved(remedy, state)
     return (
-        _halted(remedy, state)
+        _unless(allowed, _halted(remedy, state))
+        or _unless(allowed, _all_halted(policy, env))
         or _observing(state, policy)
         or _confirmed_on_server(state, policy, env)
         or _grace(state, env, max(state.grace_until, state.destructive_grace_until))
-        or _unarmed(state)
+        or _unless(allowed, _unarmed(state))
         or _long(state, policy)
-        or _working(state, policy, env)
+        or _flapping(state)
+        or _unless(allowed, _working(state, policy, env))
         or _hazard(state, destructive=True)
         or _cooldown(remedy, state, env)
         or _charged_lately(remedy, state, policy, env)
         or _budget(remedy, state, policy, env)
+        or _unless(allowed, _asks(remedy, policy))
     )
+
+
+def _approved(remedy: Remedy, state: TargetState) -> bool:
+    """Did a person allow this remedy, of this incident, for this generation?"""
+    given, incident = state.approval, state.incident
+    return (
+        given is not None
+        and incident is not None
+        and (given.remedy, given.incident) == (remedy, incident.id)
+        and not given.generation.differs(state.generation)
+    )
+
+
+def _unless(allowed: bool, found: Refused) -> Refused:
+    """What a person's approval does not lift."""
+    return None if allowed and found is not None and found[0] in APPROVABLE else found
+
+
+def _all_halted(policy: Policy, env: Env) -> Refused:
+    """The breaker over all targets: something common to them is wrong, and restarts do not mend it."""
+    if env.fleet < max(FLEET_RESTARTS, policy.destructive_per_24h):
+        return None
+    return (
+        Refusal.HALTED,
+        f"{env.fleet} restarts of all targets together in 24 h: something else is wrong",
+    )
+
+
+def _flapping(state: TargetState) -> Refused:
+    if not state.flaps.flapping:
+        return None
+    return Refusal.FLAPPING, "its health comes and goes: nothing is ended before it is steady"
+
+
+def _asks(remedy: Remedy, policy: Policy) -> Refused:
+    if policy.mode is not Mode.ASK:
+        return None
+    return Refusal.ASK, f"{remedy} waits for a person: watchdogd approve"
 
 
 def _halted(remedy: Remedy, state: TargetState) -> Refused:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from watchdogd.core.model import Incident, Intent
+from watchdogd.core.model import Incident, Intent, Pause
 from watchdogd.core.words import Cause, Refusal, Remedy, Result, State
 
 
@@ -145,6 +145,32 @@ class Reconnected:
     """From the loss to forwarding again."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PauseBegan:
+    """Fact."""
+
+    pause: Pause
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PauseEnded:
+    """Fact: by a person, or because its time was over."""
+
+    actor: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorSpoke:
+    """Fact: a person approved, ordered or reset something; or wanted to, and why that is worth nothing."""
+
+    verb: str
+    """``approve``, ``heal`` or ``reset``."""
+    accepted: bool
+    remedy: Remedy | None = None
+    actor: str = ""
+    detail: str = ""
+
+
 Fact = (
     StateChanged
     | IncidentOpened
@@ -155,6 +181,9 @@ Fact = (
     | RemedyVerified
     | RemedyRefused
     | Reconnected
+    | PauseBegan
+    | PauseEnded
+    | OperatorSpoke
 )
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from watchdogd.core.model import Charge, Observation
+from watchdogd.core.model import Charge, Memory, Observation
 from watchdogd.core.sight import Sight
-from watchdogd.core.words import Cause, Refusal, Result
+from watchdogd.core.words import Cause, Refusal, Remedy, Result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,6 +14,9 @@ class Started:
     """The agent started and has read its journal."""
 
     charges: tuple[Charge, ...] = ()
+    memory: Memory = field(default_factory=Memory)
+    open: tuple[Remedy, ...] = ()
+    """Remedies whose intent is on disk and whose result is not: it is looked for, never repeated."""
     journal_ok: bool = True
     """False: the journal is missing, corrupt or unwritable; the agent then only observes."""
 
@@ -144,6 +147,45 @@ class SettingsChanged:
     """What is behind the tunnel is described anew: all that was seen of it is void."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paused:
+    """A person paused the target: it is looked at, and nothing but its own tunnel is touched."""
+
+    until_wall: float | None = None
+    """Unix seconds; ``None``: until ``Unpaused``."""
+    actor: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unpaused:
+    """A person ended the pause."""
+
+    actor: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approved:
+    """A person allowed the remedy that was asked for. Worth nothing if none was."""
+
+    actor: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ordered:
+    """A person wants this remedy now: no veto, budget, cool-down or grace stops it."""
+
+    remedy: Remedy
+    actor: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reset:
+    """A person lifts what halted the target: failed starts, restarts that did not help. Budgets stay."""
+
+    actor: str = ""
+
+
 Event = (
     Started
     | Observed
@@ -161,4 +203,9 @@ Event = (
     | ContainerDied
     | FilesChanged
     | SettingsChanged
+    | Paused
+    | Unpaused
+    | Approved
+    | Ordered
+    | Reset
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import assert_never
 
-from watchdogd.core import dialing, remedying, rounds, seeing
+from watchdogd.core import dialing, flapping, operating, remedying, rounds, seeing
 from watchdogd.core.account import booked
 from watchdogd.core.budget import kept
 from watchdogd.core.commands import (
@@ -24,6 +24,7 @@ from watchdogd.core.commands import (
     Wake,
 )
 from watchdogd.core.events import (
+    Approved,
     BindFailed,
     ClockStepped,
     ContainerDied,
@@ -35,11 +36,15 @@ from watchdogd.core.events import (
     LinkSpeaking,
     LinkUp,
     Observed,
+    Ordered,
+    Paused,
     PortBound,
     RemedyFinished,
+    Reset,
     Resumed,
     SettingsChanged,
     Started,
+    Unpaused,
     Woke,
 )
 from watchdogd.core.model import (
@@ -127,12 +132,15 @@ def _take(turn: Turn, event: Event) -> None:
             if runtime:
                 rounds.redefined(turn)
             turn.look_again(0)
+        case Paused() | Unpaused() | Approved() | Ordered() | Reset():
+            operating.spoken(turn, event)
         case _:
             assert_never(event)
 
 
 def _started(turn: Turn, event: Started) -> None:
     turn.change(charges=kept(event.charges, turn.env), journal_ok=event.journal_ok)
+    operating.remembered(turn, event)
     rounds.blinded(turn)
     turn.emit(Bind())
     turn.change(bind_at=turn.env.run + turn.policy.suspect_interval)
@@ -168,6 +176,7 @@ def _link(turn: Turn, event: LinkUp | LinkSilent | LinkSpeaking | LinkLost | Dia
 
 def _carry_on(turn: Turn) -> None:
     """What follows from the new state whatever the event was: deadlines, dials, remedies, rounds."""
+    operating.expire(turn)
     remedying.expire(turn)
     _bind(turn)
     _dial(turn)
@@ -233,12 +242,14 @@ def _show(turn: Turn) -> None:
 
 def _derived(state: TargetState) -> State:
     """The public state, from the phase and the last verdict."""
+    if state.pause is not None:
+        return State.PAUSED
     works = bool(state.verdict.usable)
     match state.phase:
         case Phase.BLIND:
             return State.OFFLINE if rounds.no_network(state) else State.UNKNOWN
         case Phase.STEADY | Phase.SETTLING:
-            return State.UP
+            return State.DEGRADED if flapping.unsteady(state.flaps) else State.UP
         case Phase.SUSPECT if state.shown in (State.HEALING, State.DOWN):
             return State.DEGRADED if works else State.DOWN
         case Phase.SUSPECT:
@@ -277,6 +288,7 @@ def _wake(turn: Turn) -> None:
     times.extend(at for _, at in state.not_before)
     if state.phase in (Phase.CONFIRMED, Phase.HELD):
         times.extend((state.grace_until, state.destructive_grace_until))
+    times.append(now + operating.pause_left(state, turn.env))
     wake_at = min(at for at in times if at > now)
     if wake_at != state.wake_at:
         turn.change(wake_at=wake_at)

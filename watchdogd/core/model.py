@@ -79,19 +79,44 @@ class Charge:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """A person said: look, and touch nothing."""
+
+    since_wall: float
+    until_wall: float | None = None
+    """``None``: until somebody says otherwise."""
+    actor: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approval:
+    """A person allowed one remedy, of one incident, for one generation."""
+
+    remedy: Remedy
+    incident: str
+    generation: Generation
+    until_boot: float
+    actor: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Intent:
     """One remedy that was decided on. ``key`` never occurs twice."""
 
     key: str
     remedy: Remedy
     incident: str
-    cause: Cause
+    cause: Cause | None
+    """``None``: a person ordered it while nothing was wrong."""
     generation: Generation
     decided: float
     """``run`` clock."""
     deadline_seconds: float
     seen: HostSight | None = None
     """Of a destructive one: the reading of the runtime's processes that it rests on."""
+    ordered: bool = False
+    """By a person, who knows better: no last look stops it but those for the right thing to act on."""
     charged: bool
     """A restoring or destructive remedy: intent and charge must be on disk before it runs."""
 
@@ -177,6 +202,23 @@ class Env:
     """The laptop's."""
     chance: float
     """Uniform in [0, 1)."""
+    fleet: int = 0
+    """Destructive remedies of all targets together in the last 24 h."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """What of a target survives the agent: what was decided and done, never what was merely counted.
+
+    Times on the ``boot`` clock are those of the boot in which it is read."""
+
+    incident: Incident | None = None
+    armed: Generation | None = None
+    ended_by_person: tuple[str, str] | None = None
+    failed_starts: int = 0
+    restarts_unverified: int = 0
+    ooms: tuple[tuple[str, float], ...] = ()
+    pause: Pause | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,6 +293,21 @@ class Death:
     """Which run of it was known when that was told."""
     told_run: float
     """``run`` clock."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flaps:
+    """Health over the last minutes, to tell one that comes and goes."""
+
+    samples: tuple[bool, ...] = ()
+    """One a minute (awake-observed), oldest first: was every conclusive round in it good?"""
+    minute_good: bool = True
+    """Of the minute that is under way."""
+    minute_since: float = 0.0
+    """``run`` clock."""
+    flapping: bool = False
+    recent: tuple[bool, ...] = ()
+    """The last conclusive rounds, oldest first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -356,6 +413,9 @@ class TargetState:
     """``run`` clock, when the local port is tried again."""
     answer: tuple[Cause | None, float] = (None, 0.0)
     """What clients are told while no link is up: cause and ``run`` time of the next attempt."""
+    flaps: Flaps = field(default_factory=Flaps)
+    pause: Pause | None = None
+    approval: Approval | None = None
     journal_ok: bool = True
     restarts_unverified: int = 0
     """Destructive remedies in a row without verified health: two halt the target."""

@@ -17,6 +17,7 @@ from watchdogd.core.commands import (
 from watchdogd.core.events import RemedyFinished
 from watchdogd.core.model import (
     Charge,
+    Incident,
     Intent,
     Policy,
     TargetState,
@@ -67,14 +68,15 @@ def redial_is_remedy(state: TargetState, policy: Policy) -> bool:
 def decide(turn: Turn, *, republish_after: float) -> None:
     """In ``confirmed`` and ``held``: apply the first allowed rung, or tell why none is."""
     state = turn.state
-    if state.phase not in (Phase.CONFIRMED, Phase.HELD) or state.incident is None:
+    waits = state.phase in (Phase.CONFIRMED, Phase.HELD)
+    if not waits or state.incident is None or state.pause is not None:
         return
     choice = choose(state, turn.policy, turn.env)
     _tell_refusals(turn, choice.refusals, republish_after)
     if choice.remedy is None:
         turn.enter(Phase.HELD)
         return
-    _apply(turn, choice.remedy)
+    apply(turn, choice.remedy)
 
 
 def _tell_refusals(
@@ -91,38 +93,35 @@ def _tell_refusals(
     turn.change(refusals=table, refusals_published=now)
 
 
-def _apply(turn: Turn, remedy: Remedy) -> None:
+def apply(turn: Turn, remedy: Remedy, *, ordered: bool = False) -> None:
+    """Begin a remedy: intent and charge first. ``ordered``: by a person, with or without an incident."""
     state, env = turn.state, turn.env
     incident = state.incident
-    if incident is None:
-        return
+    name = incident.id if incident is not None else f"operator-{int(env.wall * 1000):x}"
     charged = HARM[remedy] is not Harm.HARMLESS
     intent = Intent(
-        key=f"{incident.id}:{incident.attempts}:{remedy}",
+        key=f"{name}:{incident.attempts if incident is not None else 0}:{remedy}",
         remedy=remedy,
-        incident=incident.id,
-        cause=incident.cause,
+        incident=name,
+        cause=incident.cause if incident is not None else state.verdict.cause,
         generation=state.generation,
         decided=env.run,
         deadline_seconds=ACT_SECONDS[remedy],
+        ordered=ordered,
         charged=charged,
         seen=state.sight.host if HARM[remedy] is Harm.DESTRUCTIVE else None,
     )
     charge = Charge(
         remedy=remedy, key=intent.key, wall=env.wall, boot=env.boot, boot_id=env.boot_id
     )
-    listed = incident.remedies[-1:] == (remedy,)
     turn.change(
         intent=intent,
         done=False,
         verify_until=env.run + ACT_SECONDS[remedy] + LATE_SECONDS,
         charges=(*kept(state.charges, env), charge) if charged else state.charges,
         harmless=state.harmless if charged else (*_last_hour(state, env.run), (remedy, env.run)),
-        incident=replace(
-            incident,
-            attempts=incident.attempts + 1,
-            remedies=incident.remedies if listed else (*incident.remedies[-31:], remedy),
-        ),
+        incident=None if incident is None else _tried(incident, remedy),
+        approval=None,
     )
     if HARM[remedy] is Harm.DESTRUCTIVE:
         turn.change(restarts_unverified=state.restarts_unverified + 1)
@@ -130,6 +129,15 @@ def _apply(turn: Turn, remedy: Remedy) -> None:
     turn.enter(Phase.ACTING)
     turn.tell(RemedyIntended(intent=intent))
     turn.emit(Apply(intent=intent))
+
+
+def _tried(incident: Incident, remedy: Remedy) -> Incident:
+    listed = incident.remedies[-1:] == (remedy,)
+    return replace(
+        incident,
+        attempts=incident.attempts + 1,
+        remedies=incident.remedies if listed else (*incident.remedies[-31:], remedy),
+    )
 
 
 def finished(turn: Turn, event: RemedyFinished) -> None:
@@ -212,6 +220,8 @@ def _pause(turn: Turn, remedy: Remedy, least: float = 0.0) -> None:
     if HARM[remedy] is Harm.HARMLESS:
         failures = sum(one is remedy and now - at < LATELY for one, at in state.harmless)
     wait = doubling(max(0, failures - 1), base=base, cap=cap)
+    if HARM[remedy] is Harm.HARMLESS and state.flaps.flapping:
+        wait = cap
     others = tuple((kind, at) for kind, at in state.not_before if kind is not remedy)
     turn.change(not_before=(*others, (remedy, now + max(wait, least))))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from watchdogd.core import dialing, life, seeing
+from watchdogd.core import dialing, flapping, life, seeing
 from watchdogd.core.commands import IncidentClosed, IncidentOpened, IncidentRerooted, RemedyVerified
 from watchdogd.core.confirming import NO_NETWORK, ONCE, confirmed, failing_anyhow
 from watchdogd.core.events import Observed
@@ -162,9 +162,16 @@ def _count(turn: Turn, verdict: Verdict, since: float) -> None:
         _network_back(turn)
     if verdict.outcome is Outcome.UNKNOWN:
         return
+    if turn.state.pause is not None and turn.state.phase not in ACTING:
+        # Looked at and shown, not counted: at the pause's end all is judged afresh.
+        turn.change(verdict=verdict, verdict_since=since)
+        return
     if verdict.outcome is Outcome.OK and life.stalled(turn.state, turn.policy, turn.env.run):
         verdict = _stalled(verdict)
     turn.change(verdict=verdict, verdict_since=since)
+    if verdict.cause not in NO_NETWORK:
+        good = verdict.outcome is Outcome.OK
+        turn.change(flaps=flapping.seen(turn.state.flaps, good=good, run=turn.env.run))
     if verdict.outcome is Outcome.OK:
         _good(turn)
     elif verdict.cause is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from watchdogd.core import commands as c
@@ -69,6 +70,30 @@ def fact_line(fact: c.Fact) -> Line:
             return _incident(fact)
         case c.RemedyIntended() | c.RemedyEnded() | c.RemedyVerified():
             return _remedy(fact)
+        case c.PauseBegan() | c.PauseEnded() | c.OperatorSpoke():
+            return _operator(fact)
+
+
+def _operator(fact: c.PauseBegan | c.PauseEnded | c.OperatorSpoke) -> Line:
+    if isinstance(fact, c.PauseBegan):
+        pause = fact.pause
+        until = "" if pause.until_wall is None else f" until {_clock(pause.until_wall)}"
+        why = f": {pause.reason}" if pause.reason else ""
+        return Line(level="info", text=f"paused{until}{why}", fields={"actor": pause.actor})
+    if isinstance(fact, c.PauseEnded):
+        by = "" if fact.actor else " (its time is over)"
+        return Line(level="info", text=f"no longer paused{by}", fields={"actor": fact.actor})
+    what = f"{fact.verb} {fact.remedy}" if fact.remedy else fact.verb
+    worth = "" if fact.accepted else f" is worth nothing: {fact.detail}"
+    return Line(
+        level="info" if fact.accepted else "warning",
+        text=f"a person said {what}{worth}",
+        fields={"actor": fact.actor, "remedy": fact.remedy},
+    )
+
+
+def _clock(wall: float) -> str:
+    return f"{datetime.fromtimestamp(wall, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _refusal(fact: c.RemedyRefused) -> str:
