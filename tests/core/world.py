@@ -59,6 +59,7 @@ from watchdogd.core.words import (
     State,
     Vantage,
 )
+from watchdogd.ports import Recorder
 
 SERVER_PROBES = (
     ProbeName.CONTAINER,
@@ -162,6 +163,8 @@ class World:
     facts: list[Fact] = field(default_factory=list)
     dials: list[float] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
+    recorder: Recorder | None = None
+    """Told each step, as by the real loop; the target is called a100."""
     told: dict[str, object] = field(default_factory=dict)
     """The truth when the last round looked: what a decision may rest on. What changes after that
     is for the remedy's own last look on the server."""
@@ -230,7 +233,10 @@ class World:
     def take(self, event: Event) -> None:
         if isinstance(event, LinkUp):
             self.link, self.silent = event.number, False
-        self.state, commands = step(self.state, event, self.policy, self.env())
+        before, env = self.state, self.env()
+        self.state, commands = step(before, event, self.policy, env)
+        if self.recorder is not None:
+            self.recorder.stepped("a100", before, event, self.policy, env, self.state, commands)
         for command in commands:
             self.obey(command)
         self.check()

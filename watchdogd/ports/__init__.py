@@ -20,6 +20,7 @@ from watchdogd.ports.link import (
 )
 from watchdogd.ports.memory import (
     Journal,
+    Recorder,
     Sink,
 )
 from watchdogd.ports.reach import (
@@ -77,6 +78,7 @@ __all__ = [
     "ProbeFunction",
     "Reach",
     "Reading",
+    "Recorder",
     "RemedyFunction",
     "RouteFacts",
     "Sessions",

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from watchdogd.core.commands import Fact
+from watchdogd.core.commands import Command, Fact
 from watchdogd.core.events import Event
 from watchdogd.core.model import (
     Charge,
     Env,
     Intent,
+    Policy,
     TargetState,
 )
 from watchdogd.core.words import Result
@@ -37,4 +38,19 @@ class Sink(Protocol):
 
     def told(
         self, target: str, event: Event, facts: Sequence[Fact], state: TargetState, env: Env
+    ) -> None: ...
+
+
+class Recorder(Protocol):
+    """Told each step as a whole, after its commands were carried out. Must neither block nor raise."""
+
+    def stepped(
+        self,
+        target: str,
+        before: TargetState,
+        event: Event,
+        policy: Policy,
+        env: Env,
+        after: TargetState,
+        commands: Sequence[Command],
     ) -> None: ...
