@@ -34,7 +34,7 @@ from watchdogd.core.model import (
     TargetState,
     View,
 )
-from watchdogd.ports import Clock, Sink
+from watchdogd.ports import Clock, Recorder, Sink
 
 log = logging.getLogger(__name__)
 
@@ -191,6 +191,7 @@ class Loop:
         first: Callable[[Env], TargetState],
         anew: Callable[[TargetState, Env], TargetState],
         sinks: Sequence[Sink] = (),
+        recorder: Recorder | None = None,
         completed: Callable[[float], None] = lambda seconds: None,
         idle_seconds: float = INBOX_WAIT,
     ) -> None:
@@ -203,6 +204,7 @@ class Loop:
         self._first = first
         self._anew = anew
         self._sinks = tuple(sinks)
+        self._recorder = recorder
         self._completed = completed
         self._idle = idle_seconds
         self._failures: Counter[str] = Counter()
@@ -303,8 +305,8 @@ class Loop:
         member = self._members[target]
         if isinstance(event, Observed) and event.started <= self._watch.disturbed_run:
             event = replace(event, stalled=True)
-        env = self._env()
-        state, commands = self._step(self._states[target], event, member.policy, env)
+        env, before = self._env(), self._states[target]
+        state, commands = self._step(before, event, member.policy, env)
         self._states[target] = state
         self._view = replace(self._view, targets=MappingProxyType(dict(self._states)))
         facts: list[Fact] = []
@@ -315,6 +317,8 @@ class Loop:
                 facts.append(command.fact)
             else:
                 member.carrier.carry(command, env)
+        if self._recorder is not None:
+            self._recorder.stepped(target, before, event, member.policy, env, state, commands)
         self._tell(target, event, facts, state, env)
 
     def _tell(

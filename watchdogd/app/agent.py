@@ -17,6 +17,7 @@ from pathlib import Path
 
 from watchdogd.adapters.clock import SystemClock
 from watchdogd.adapters.config_watch import FolderWatch
+from watchdogd.adapters.event_files import EventFiles
 from watchdogd.adapters.instance import InstanceLock, private_folder
 from watchdogd.adapters.journal import SqliteJournal
 from watchdogd.adapters.port_holder import conflict
@@ -44,6 +45,7 @@ from watchdogd.settings import Secret, Settings
 from watchdogd.sinks.log import LogSink
 from watchdogd.sinks.metrics import MetricsSink
 from watchdogd.sinks.recent import RecentFacts
+from watchdogd.sinks.recorder import Recorder
 from watchdogd.sinks.sentences import Place
 from watchdogd.sinks.series import TunnelFacts
 from watchdogd.web import Routes, WebServer
@@ -108,6 +110,11 @@ class Agent:
             started_wall=self._started_wall,
             version=version("watchdogd"),
         )
+        self._recorder = Recorder(
+            EventFiles(folders.events_folder(self._state)),
+            self.secrets,
+            version=version("watchdogd"),
+        )
         self._loop = self._make_loop(sinks, idle_seconds)
         self._metrics.show(
             self._loop.view, self._totals, self._tunnel, partial(env_of, self._clock)
@@ -130,6 +137,7 @@ class Agent:
         self._begin(self._now.targets)
         self._doors.open()
         self._watch.start()
+        self._recorder.start()
         self._thread.start()
         if self._source is not None:
             self._reload.start()
@@ -155,6 +163,8 @@ class Agent:
         close_all(self._now.targets, deadline)
         self._watch.close(deadline.remaining())
         hanging = self._workers.close(deadline.remaining())
+        if not self._recorder.close(max(0.1, deadline.remaining())):
+            log.warning("the last events could not be recorded in time")
         self._journal.close()
         logging.getLogger().removeHandler(self._log_counter)
         self._lock.close()
@@ -255,6 +265,7 @@ class Agent:
             first=machine.first,
             anew=machine.anew,
             sinks=(self._log_sink, self._metrics, self._recent, *sinks),
+            recorder=self._recorder,
             completed=self._completed,
             idle_seconds=idle_seconds,
         )

@@ -25,6 +25,11 @@ def journal_path(state: Path) -> Path:
     return state / "journal.sqlite"
 
 
+def events_folder(state: Path) -> Path:
+    """What happened, event by event, for ``simulate``."""
+    return state / "events"
+
+
 def control_socket(state: Path) -> Path:
     """Where the agent of this state folder answers the command line."""
     return control_path(str(state), os.environ)
