@@ -26,6 +26,7 @@ from tests.lab.stand_in import TOKEN, StandIn
 from tests.lab.waiting import SOON, until
 from watchdogd.adapters.instance import AlreadyRunning
 from watchdogd.app import Agent, check_targets, run_agent
+from watchdogd.cli import run as command_line
 from watchdogd.control import ask, control_path
 from watchdogd.core import machine
 from watchdogd.core.words import Cause, Kind, State
@@ -123,6 +124,38 @@ def test_it_comes_up_serves_and_reconnects(
     until(lambda: state(agent) is State.UP, "up again")
     assert fetch(local, "/api")[0] == 200
     assert TOKEN not in fetch(settings.agent.listen, "/metrics")[1]
+
+
+def test_what_it_recorded_is_decided_the_same_again(
+    settings: Settings, own_sshd: Sshd, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = Path(settings.agent.state_dir) / "events" / "events.jsonl"
+    for _ in range(2):  # the second agent goes on in the file of the first
+        agent = Agent(settings)
+        agent.start()
+        try:
+            until(lambda agent=agent: state(agent) is State.UP, "up")  # type: ignore[misc]
+            ups = metric(settings, 'tunnel_reconnects_total{cause="link_lost",target="a100"}')
+            own_sshd.kill_sessions()
+            until(
+                lambda ups=ups: (  # type: ignore[misc]
+                    metric(settings, 'tunnel_reconnects_total{cause="link_lost",target="a100"}')
+                    > ups
+                ),
+                "a reconnect",
+            )
+        finally:
+            assert agent.stop() == ()
+    assert (log.parent.stat().st_mode & 0o777, log.stat().st_mode & 0o777) == (0o700, 0o600)
+    assert TOKEN.encode() not in log.read_bytes()
+    capsys.readouterr()
+    assert command_line(["simulate", str(log), "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["same"], answer["targets"], answer["notes"]) == (True, ["a100"], [])
+    assert len(answer["versions"]) == 2
+    kinds = [one["kind"] for one in answer["decisions"]]
+    assert kinds.count("reconnected") == 2
+    assert answer["events"] > 20
 
 
 def test_a_second_agent_on_the_state_folder_is_refused(

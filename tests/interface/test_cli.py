@@ -103,7 +103,8 @@ def agent(tmp_path: Path, environ: dict[str, str]) -> Iterator[ControlServer]:
 
 
 @pytest.mark.parametrize("args", [["--version"], ["--help"], ["status", "--help"], ["url", "--help"],
-                                  ["config", "--help"], ["run", "--help"], ["demo", "--help"], ["check", "--help"]])  # fmt: skip
+                                  ["config", "--help"], ["run", "--help"], ["demo", "--help"], ["check", "--help"],
+                                  ["simulate", "--help"]])  # fmt: skip
 def test_cheap_verbs_import_nothing_heavy(environ: dict[str, str], args: list[str]) -> None:
     code = (
         "import sys\nfrom watchdogd.cli import run\n"

@@ -19,6 +19,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "check": ("watchdogd.cli.check:check", "One round of all probes now, without an agent."),
     "status": ("watchdogd.cli.status:status", "What the running agent knows."),
     "url": ("watchdogd.cli.url:url", "The address to paste into Colab, token included."),
+    "simulate": ("watchdogd.cli.simulate:simulate", "Replay a recorded event log."),
     "service": ("watchdogd.cli.service:service", "Run the agent in the background."),
     "config": ("watchdogd.cli.config:config", "Check, show or find the configuration."),
     "demo": ("watchdogd.cli.demo:demo", "Break and heal a private runtime on this machine."),
@@ -60,7 +61,8 @@ def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None
 _EPILOG = """\b
 Exit codes: 0 fine; 1 failed or degraded; 2 (check) down; 3 no agent is running
 (check: unknown or offline); 4 no such target; 64 usage; 75 temporary failure;
-77 authentication or host key; 78 bad configuration; 130 interrupted."""
+77 authentication or host key; 78 bad configuration (simulate: or log);
+130 interrupted."""
 
 
 @click.group(
