@@ -61,3 +61,8 @@ class Transient(_Classified):
 
 class Permanent(_Classified):
     """Only a person can mend it; trying again does harm or is useless."""
+
+
+def one_line(text: str, limit: int) -> str:
+    """Somebody else's text, safe to show: printable, one line, cut."""
+    return "".join(char if char.isprintable() else " " for char in text)[:limit].strip()

@@ -146,7 +146,10 @@ class World:
     now: float = 1000.0
     slept: float = 0.0
     chance: float = 0.5
+    fleet: int = 0
+    """Destructive remedies of all targets lately."""
     state: TargetState = field(init=False)
+    began: float = field(init=False)
     link: int | None = None
     silent: bool = False
     queue: list[tuple[float, int, Event]] = field(default_factory=list)
@@ -170,6 +173,7 @@ class World:
     is for the remedy's own last look on the server."""
 
     def __post_init__(self) -> None:
+        self.began = self.now + self.slept
         self.state = first(self.env())
 
     def env(self) -> Env:
@@ -179,6 +183,7 @@ class World:
             wall=1.7e9 + self.now + self.slept,
             boot_id="laptop-boot",
             chance=self.chance,
+            fleet=self.fleet,
         )
 
     # ------------------------------------------------------------ the loop
@@ -364,7 +369,7 @@ class World:
         """The invariants that hold after each step."""
         state = self.state
         booked = sum(state.account.seconds.values())
-        elapsed = self.now + self.slept - 1000.0
+        elapsed = self.now + self.slept - self.began
         if abs(booked - elapsed) > 0.001:
             self.broken.append(f"I18: booked {booked}, elapsed {elapsed}")
         acting = state.phase.value in ("acting", "verifying")

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.recorded import Tape, outages
+from tests.core.recorded import Tape, outages
 from watchdogd.cli import run as command_line
 from watchdogd.core.commands import Apply, Fact, Wake
 from watchdogd.core.model import Policy

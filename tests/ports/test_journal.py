@@ -17,7 +17,10 @@ from watchdogd.adapters.journal import SqliteJournal
 from watchdogd.core.model import (
     Charge,
     Env,
+    Incident,
     Intent,
+    Memory,
+    Pause,
 )
 from watchdogd.core.sight import Generation
 from watchdogd.core.words import Cause, Remedy, Result
@@ -83,7 +86,7 @@ Open = Callable[[], SqliteJournal]
 
 class TestJournal:
     def test_a_new_journal_holds_nothing(self, open_journal: Open) -> None:
-        assert open_journal().load("a100", NOW) == ()
+        assert open_journal().load("a100", NOW).charges == ()
 
     def test_a_charge_survives_a_restart_with_and_without_a_result(
         self, open_journal: Open
@@ -92,27 +95,27 @@ class TestJournal:
         journal = open_journal()
         keep(journal, first, second)
         journal.finish("a100", "k1", Result.DONE)
-        assert open_journal().load("a100", NOW) == (first, second)
+        assert open_journal().load("a100", NOW).charges == (first, second)
 
     @pytest.mark.parametrize("result", [Result.DONE, Result.FAILED, Result.UNKNOWN])
     def test_no_result_refunds_a_charge(self, open_journal: Open, result: Result) -> None:
         journal = open_journal()
         keep(journal, charge("k1"))
         journal.finish("a100", "k1", result)
-        assert journal.load("a100", NOW) == (charge("k1"),)
+        assert journal.load("a100", NOW).charges == (charge("k1"),)
 
     def test_a_remedy_that_did_nothing_is_not_charged(self, open_journal: Open) -> None:
         journal = open_journal()
         keep(journal, charge("k1"))
         journal.finish("a100", "k1", Result.NOTHING)
-        assert journal.load("a100", NOW) == ()
+        assert journal.load("a100", NOW).charges == ()
 
     def test_each_target_has_its_own(self, open_journal: Open) -> None:
         journal = open_journal()
         keep(journal, charge("k1"), target="a100")
         journal.finish("h100", "k1", Result.NOTHING)
-        assert journal.load("h100", NOW) == ()
-        assert journal.load("a100", NOW) == (charge("k1"),)
+        assert journal.load("h100", NOW).charges == ()
+        assert journal.load("a100", NOW).charges == (charge("k1"),)
 
     def test_a_key_is_taken_once(self, open_journal: Open) -> None:
         journal = open_journal()
@@ -120,7 +123,7 @@ class TestJournal:
         with pytest.raises(FileExistsError):
             keep(journal, charge("k1"))
         keep(journal, charge("k2"))
-        assert [one.key for one in journal.load("a100", NOW)] == ["k1", "k2"]
+        assert [one.key for one in journal.load("a100", NOW).charges] == ["k1", "k2"]
 
     @pytest.mark.parametrize(
         ("found", "kept"),
@@ -139,13 +142,13 @@ class TestJournal:
     ) -> None:
         journal = open_journal()
         keep(journal, found)
-        assert bool(journal.load("a100", NOW)) is kept
+        assert bool(journal.load("a100", NOW).charges) is kept
 
     def test_within_one_boot_the_wall_clock_ages_nothing(self, open_journal: Open) -> None:
         set_ahead = Env(run=11, boot=NOW.boot + 60, wall=NOW.wall + 1e8, boot_id="boot-1", chance=0)
         journal = open_journal()
         keep(journal, charge("k1"))
-        assert journal.load("a100", set_ahead) == (charge("k1"),)
+        assert journal.load("a100", set_ahead).charges == (charge("k1"),)
 
     def test_any_thread_may_write(self, open_journal: Open) -> None:
         journal = open_journal()
@@ -164,7 +167,7 @@ class TestJournal:
         for thread in threads:
             thread.join(30)
         assert failures == []
-        assert len(journal.load("a100", NOW)) == 20
+        assert len(journal.load("a100", NOW).charges) == 20
 
     def test_an_intent_outlives_a_killed_process(self, open_journal: Open, path: str) -> None:
         script = (
@@ -176,7 +179,7 @@ class TestJournal:
         )
         done = subprocess.run([sys.executable, "-c", script, path], timeout=60, check=False)
         assert done.returncode == -9
-        assert open_journal().load("a100", NOW) == (charge("k1"),)
+        assert open_journal().load("a100", NOW).charges == (charge("k1"),)
 
     def test_nobody_else_can_read_it(self, open_journal: Open, path: str) -> None:
         journal = open_journal()
@@ -187,6 +190,76 @@ class TestJournal:
         }
         assert modes == {0o600}
         assert stat.S_IMODE(os.stat(os.path.dirname(path)).st_mode) == 0o700
+
+
+WHOLE = Memory(
+    incident=Incident(
+        id="i",
+        cause=Cause.RUNTIME_HUNG,
+        opened_wall=NOW.wall,
+        first_failure_boot=NOW.boot - 100.0,
+        remedies=(Remedy.RECONNECT,),
+        usable_again_boot=NOW.boot - 10.0,
+    ),
+    armed=Generation(boot_id="s", container="c", started="t"),
+    ended_by_person=("c", "t"),
+    failed_starts=2,
+    restarts_unverified=1,
+    ooms=(("t", NOW.boot - 50.0),),
+    pause=Pause(since_wall=NOW.wall, actor="me", reason="why"),
+)
+
+
+class TestMemory:
+    def test_the_newest_is_what_is_remembered(self, open_journal: Open) -> None:
+        journal = open_journal()
+        assert journal.load("a100", NOW).memory == Memory()
+        journal.remember("a100", Memory(failed_starts=1), NOW)
+        journal.remember("a100", WHOLE, NOW)
+        journal.remember("h100", Memory(), NOW)
+        assert open_journal().load("a100", NOW).memory == WHOLE
+
+    def test_its_times_are_moved_to_the_present_boot(self, open_journal: Open) -> None:
+        open_journal().remember("a100", WHOLE, NOW)
+        later = Env(run=5.0, boot=50.0, wall=NOW.wall + 1000.0, boot_id="boot-2", chance=0.5)
+        memory = open_journal().load("a100", later).memory
+        assert memory.incident is not None
+        assert memory.incident.first_failure_boot == 50.0 - 1100.0
+        assert memory.incident.usable_again_boot == 50.0 - 1010.0
+        assert memory.ooms == (("t", 50.0 - 1050.0),)
+
+    def test_one_that_cannot_be_read_is_said(self, open_journal: Open, path: str) -> None:
+        journal = open_journal()
+        journal.remember("a100", WHOLE, NOW)
+        journal.close()
+        for data in ("garbage", "[]", '{"pause": 7}', '{"unknown": 1}'):
+            connection = sqlite3.connect(path, isolation_level=None)
+            connection.execute("UPDATE memories SET data = ?", (data,))
+            connection.close()
+            with pytest.raises(OSError, match="remembered"):
+                open_journal().load("a100", NOW)
+
+    def test_what_is_open_is_told_once(self, open_journal: Open) -> None:
+        journal = open_journal()
+        keep(journal, charge("k1"), charge("k2"))
+        journal.finish("a100", "k1", Result.DONE)
+        kept = open_journal().load("a100", NOW)
+        assert kept.open == (Remedy.RESTART_CONTAINER,)
+        assert [one.key for one in kept.charges] == ["k1", "k2"]
+        again = open_journal().load("a100", NOW)
+        assert (again.open, len(again.charges)) == ((), 2)
+
+    def test_a_journal_of_a_former_version_is_taken_up(self, open_journal: Open, path: str) -> None:
+        journal = open_journal()
+        keep(journal, charge("k1"))
+        journal.close()
+        connection = sqlite3.connect(path, isolation_level=None)
+        connection.executescript("DROP TABLE memories; PRAGMA user_version = 1")
+        connection.close()
+        journal = open_journal()
+        assert journal.load("a100", NOW).charges == (charge("k1"),)
+        journal.remember("a100", WHOLE, NOW)
+        assert open_journal().load("a100", NOW).memory == WHOLE
 
 
 class TestWhenItCannotKeepItsWord:
@@ -249,7 +322,7 @@ class TestWhenItCannotKeepItsWord:
         finally:
             other.close()
         keep(journal, charge("k2"))
-        assert len(journal.load("a100", NOW)) == 2
+        assert len(journal.load("a100", NOW).charges) == 2
 
     def test_a_full_disk_and_then_room_again(self, small_disk: Path) -> None:
         journal = SqliteJournal(str(small_disk / "journal.sqlite3"))
@@ -262,7 +335,7 @@ class TestWhenItCannotKeepItsWord:
                 keep(journal, *(charge(f"full-{number}") for number in range(200)))
             ballast.unlink()
             keep(journal, charge("k2"))
-            keys = [one.key for one in journal.load("a100", NOW)]
+            keys = [one.key for one in journal.load("a100", NOW).charges]
         finally:
             journal.close()
         assert (keys[0], keys[-1]) == ("k1", "k2")

@@ -21,6 +21,7 @@ from watchdogd.core.model import (
     Charge,
     Env,
     Intent,
+    Memory,
     Observation,
 )
 from watchdogd.core.sight import Generation
@@ -40,6 +41,7 @@ from watchdogd.loop import env_of
 from watchdogd.ports import (
     Deadline,
     ForwardFacts,
+    Kept,
     Link,
     LinkStatus,
     ProbeFunction,
@@ -116,8 +118,10 @@ class Notes:
     charges: list[Charge] = field(default_factory=list)
     finished: queue.Queue[tuple[str, Result]] = field(default_factory=queue.Queue)
 
-    def load(self, target: str, now: Env) -> tuple[Charge, ...]:
-        return ()
+    def load(self, target: str, now: Env) -> Kept:
+        return Kept()
+
+    def remember(self, target: str, memory: Memory, now: Env) -> None: ...
 
     def intend(self, target: str, intent: Intent, charge: Charge) -> None:
         if self.error:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.recorded import outages
+from tests.core.recorded import outages
 from watchdogd.core.commands import Command, Publish, Wake
 from watchdogd.core.events import Event, Observed, RemedyFinished, Woke
 from watchdogd.core.model import Account, Charge, Env, Policy, TargetState

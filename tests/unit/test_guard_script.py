@@ -269,6 +269,19 @@ def test_the_runtimes_own_server_may_be_busy(one: Scene) -> None:
     assert one.act(replace(one.order, seen=server)).result is GuardResult.ACTED
 
 
+def test_a_persons_order_is_stopped_by_no_veto_and_no_budget(scene: Scene) -> None:
+    order = replace(scene.order, ordered=True, per_6h=0, seen=HostSight(read_at=CLOCK.run()))
+    assert scene.act(order).result is GuardResult.ACTED
+    assert scene.entries()[0]["event"] == "intent"
+    (scene.folder / ".watchdogd" / "PAUSE").touch()
+    assert scene.act(key(order, "i2")).result is GuardResult.PAUSED
+    (scene.folder / ".watchdogd" / "PAUSE").unlink()
+    assert scene.act(order).result is GuardResult.REPEAT
+    scene.pane.write_text("1:1\n")
+    assert scene.act(key(order, "i3")).result is GuardResult.CHANGED
+    assert scene.acts() == 1
+
+
 def test_processes_that_cannot_be_seen_forbid_it(one: Scene) -> None:
     one.process.kill()
     one.process.wait(10)

@@ -271,7 +271,7 @@ def test_promises_that_cannot_be_kept_are_named(loaded: Load) -> None:
         ('ssh.identity_file = "/a\\u0000b"', "ssh.identity_file", "control character"),
         ('ssh.engine = "openssh"', "ssh.engine", "not built yet"),
         ('ssh.engine = "putty"', "ssh.engine", "sshtunnel"),
-        ('mode = "ask"', "mode", "not built yet"),
+        ('mode = "asks"', "mode", "auto"),
         ('mode = "yolo"', "mode", '"observe"'),
         ('runtime.compatibility = "colab"', "runtime.compatibility", "not built yet"),
         ('training.progress_file = "x"', "training.progress_file", "absolute path"),
@@ -360,7 +360,7 @@ def test_all_problems_come_at_once(refused: Refuse, tmp_path: Path) -> None:
     (tmp_path / "conf.d").mkdir()
     (tmp_path / "conf.d" / "1.toml").write_text("no toml at all")
     (tmp_path / "conf.d" / "2.toml").write_text(
-        '[targets.a]\nssh.host = "h"\n[targets.c]\nmode = "ask"\n'
+        '[targets.a]\nssh.host = "h"\n[targets.c]\nmode = "asks"\n'
     )
     problems = refused(
         '[agent]\nlog_level = "loud"\n' + with_target('ssh.port = 0\nssh.prot = 1\nmode = "x"')

@@ -8,13 +8,12 @@ from tests.fakes_clock import FakeClock
 from tests.fakes_reach import FakeLink, FakeLinks, FakeSessions, reach_with
 from watchdogd.core.model import Observation
 from watchdogd.core.words import Cause, Kind, Layer, Outcome, ProbeName, Vantage
-from watchdogd.errors import Transient
+from watchdogd.errors import Transient, one_line
 from watchdogd.ports import Deadline, EngineRefused, ProbeFunction, Reach, Reading, RouteFacts
 from watchdogd.probes import DECLARED_CAUSES, LAPTOP_PROBES, SERVER_PROBES, TUNNEL_PROBES
 from watchdogd.probes.agent import agent
 from watchdogd.probes.forward import forward
 from watchdogd.probes.network import network
-from watchdogd.probes.observing import one_line
 from watchdogd.probes.session import session
 from watchdogd.probes.ssh import ssh
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.core.recorded import lines_of, outages
 from tests.core.world import World
 from tests.lab.waiting import SOON, until
-from tests.recorded import lines_of, outages
 from watchdogd.adapters.event_files import NOW, EventFiles, raw_lines
 from watchdogd.core.events import DialFailed, Observed, SettingsChanged, Started
 from watchdogd.core.machine import anew, first

@@ -19,6 +19,7 @@ from watchdogd.core.model import (
     Incident,
     Intent,
     Observation,
+    Policy,
     TargetState,
     Verdict,
     View,
@@ -156,7 +157,13 @@ def answers(
     env = Env(run=1.0, boot=1.0, wall=1_789_999_999.0, boot_id="b", chance=0.0)
     recent.told("a", LinkLost(number=1), facts, TargetState(), env)
     return StatusAnswers(
-        lambda: view, settings, tokens, recent, {"a": lambda: forward}, StillClock()
+        lambda: view,
+        settings,
+        tokens,
+        recent,
+        {"a": lambda: forward},
+        StillClock(),
+        policies={name: Policy() for name in names},
     )
 
 
@@ -247,7 +254,7 @@ def test_no_next_dial_at_all_is_no_number_that_json_lacks() -> None:
     stopped = TargetState(dialing=Dialing(next_at=float("inf"), stopped_by=Cause.HOST_KEY))
     view = View(targets={"a100": stopped}, started_wall=1.0, last_round_wall=1.0)
     settings = Settings(agent=AgentSettings(), targets={"a100": target("a100", 9000)})
-    answer = StatusAnswers(lambda: view, settings, {}, RecentFacts(), {}, StillClock())
+    answer = StatusAnswers(lambda: view, settings, {}, RecentFacts(), {}, StillClock(), policies={})
     shown = json.loads(json.dumps(answer({"verb": "status"}), allow_nan=False))
     link = shown["targets"][0]["link"]
     assert (link["next_dial_in"], link["stopped_by"]) == (None, "host_key")
@@ -280,7 +287,9 @@ def test_an_unknown_token_says_where_it_will_come_from(kind: Kind, said: str) ->
     known = replace(target("a", 9000), runtime=RuntimeSettings(kind=kind))
     settings = Settings(agent=AgentSettings(), targets={"a": known})
     tokens = {"a": KnownToken(None)}
-    answer = StatusAnswers(lambda: VIEW, settings, tokens, RecentFacts(), {}, StillClock())
+    answer = StatusAnswers(
+        lambda: VIEW, settings, tokens, RecentFacts(), {}, StillClock(), policies={}
+    )
     assert said in str(answer({"verb": "url"}))
 
 
@@ -293,5 +302,7 @@ def test_a_token_file_that_cannot_be_used_says_why(tmp_path: Path) -> None:
         agent=AgentSettings(), targets={"a": replace(target("a", 9000), runtime=runtime)}
     )
     tokens = {"a": TokenFile(str(tmp_path / "made"), str(file))}
-    answer = StatusAnswers(lambda: VIEW, settings, tokens, RecentFacts(), {}, StillClock())
+    answer = StatusAnswers(
+        lambda: VIEW, settings, tokens, RecentFacts(), {}, StillClock(), policies={}
+    )
     assert f"chmod 600 {file}" in str(answer({"verb": "url"}))

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 from watchdogd.adapters.tmux import Tmux
 from watchdogd.core.sight import HostSight
+from watchdogd.errors import one_line
 from watchdogd.ports import (
     Clock,
     Deadline,
@@ -55,7 +56,8 @@ class ServerGuard:
         if seconds < LEAST_ACT_SECONDS:
             return GuardAnswer(result=GuardResult.MISSING, detail="no time is left for it")
         arguments = [*checked(order), *self._seen(order.seen), str(seconds)]
-        words = [*arguments, " ".join(self._tmux.options()), *self._action(order, seconds)]
+        who = "person" if order.ordered else "agent"
+        words = [*arguments, who, " ".join(self._tmux.options()), *self._action(order, seconds)]
         try:
             lines = ask(self._current(), _SCRIPTS, words, deadline, limit=_LIMIT)
         except Garbled as error:
@@ -87,7 +89,7 @@ def checked(order: GuardOrder) -> tuple[str, ...]:
         _KEY.fullmatch(order.key),
         session or _CONTAINER.fullmatch(order.container),
         (_PANE if session else _STARTED).fullmatch(order.run),
-        order.seen.processes is not None,
+        order.seen.processes is not None or order.ordered,
     )
     if not all(fits):
         raise ValueError("the order is not one that a server can be given")
@@ -109,5 +111,4 @@ def parse(lines: Sequence[str]) -> GuardAnswer:
     result, detail = values.get("result", ""), values.get("detail", "")
     if result not in list(GuardResult):
         raise EngineRefused("the guard on the server gave no answer")
-    printable = "".join(char if char.isprintable() else " " for char in detail)
-    return GuardAnswer(result=GuardResult(result), detail=printable[:300].strip())
+    return GuardAnswer(result=GuardResult(result), detail=one_line(detail, 300))

@@ -8,24 +8,29 @@ used again. Every failure is an ``OSError``.
 from __future__ import annotations
 
 import errno
+import json
 import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import TypeVar
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from watchdogd.core.model import (
     Charge,
     Env,
     Intent,
+    Memory,
 )
 from watchdogd.core.words import Remedy, Result
+from watchdogd.eventlog.codec import decode, encode
+from watchdogd.ports import Kept
 
 BUSY_SECONDS = 2.0
 KEPT_SECONDS = 86_400.0
 _KEPT_ROWS = 10_000
-_VERSION = 1
+_VERSION = 2
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS intents (
@@ -41,6 +46,14 @@ CREATE TABLE IF NOT EXISTS intents (
   result TEXT
 )
 """
+_MEMORIES = """
+CREATE TABLE IF NOT EXISTS memories (
+  target TEXT PRIMARY KEY,
+  ahead REAL NOT NULL,
+  data TEXT NOT NULL
+)
+"""
+"""``ahead``: by how much the wall clock was ahead of the boot clock when it was written."""
 _INSERT = (
     "INSERT INTO intents (key, target, remedy, incident, cause, wall, boot, boot_id)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
@@ -48,10 +61,15 @@ _INSERT = (
 _SELECT = (
     "SELECT remedy, key, wall, boot, boot_id, result FROM intents WHERE target = ? ORDER BY seq"
 )
+_OPEN = "SELECT remedy FROM intents WHERE target = ? AND result IS NULL ORDER BY seq"
+_CLOSE = "UPDATE intents SET result = ? WHERE target = ? AND result IS NULL"
+_RECALL = "SELECT ahead, data FROM memories WHERE target = ?"
+_REMEMBER = "INSERT OR REPLACE INTO memories (target, ahead, data) VALUES (?, ?, ?)"
 _FINISH = "UPDATE intents SET result = ? WHERE target = ? AND key = ?"
 _PRUNE = "DELETE FROM intents WHERE seq <= (SELECT max(seq) FROM intents) - ?"
 
 _T = TypeVar("_T")
+_Rows = list[tuple[Any, ...]]
 
 
 class SqliteJournal:
@@ -62,19 +80,27 @@ class SqliteJournal:
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
 
-    def load(self, target: str, now: Env) -> tuple[Charge, ...]:
-        """The target's charges of the last 24 h, oldest first; an intent without a result is one.
+    def load(self, target: str, now: Env) -> Kept:
+        """As the port says. A remedy that did nothing is no charge.
 
-        A remedy that did nothing is no charge. Raises ``OSError`` if the file is unreadable, corrupt,
-        unwritable or made by a newer version.
+        Raises ``OSError`` if the file is unreadable, corrupt, unwritable or made by a newer version.
         """
 
-        def read(connection: sqlite3.Connection) -> list[tuple[str, ...]]:
+        def read(connection: sqlite3.Connection) -> tuple[_Rows, _Rows, _Rows]:
             connection.execute(_PRUNE, (_KEPT_ROWS,))
-            return connection.execute(_SELECT, (target,)).fetchall()
+            rows = connection.execute(_SELECT, (target,)).fetchall()
+            left = connection.execute(_OPEN, (target,)).fetchall()
+            connection.execute(_CLOSE, (Result.UNKNOWN.value, target))
+            return rows, left, connection.execute(_RECALL, (target,)).fetchall()
 
-        rows = self._transaction(read)
-        return tuple(charge for charge in _charges(rows) if _age(charge, now) < KEPT_SECONDS)
+        rows, left, memories = self._transaction(read)
+        charges = tuple(one for one in _charges(rows) if _age(one, now) < KEPT_SECONDS)
+        return Kept(charges=charges, memory=_memory(memories, now), open=_open(left))
+
+    def remember(self, target: str, memory: Memory, now: Env) -> None:
+        """As the port says. Raises ``OSError``."""
+        row = (target, now.wall - now.boot, json.dumps(encode(Memory, memory)))
+        self._transaction(lambda connection: connection.execute(_REMEMBER, row).rowcount)
 
     def intend(self, target: str, intent: Intent, charge: Charge) -> None:
         """Keep intent and charge. Raises ``FileExistsError`` if the key was ever used, else ``OSError``."""
@@ -155,6 +181,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
     if version > _VERSION:
         raise sqlite3.DatabaseError(f"made by a newer watchdogd (version {version})")
     connection.execute(_SCHEMA)
+    connection.execute(_MEMORIES)
     if version != _VERSION:
         connection.execute(f"PRAGMA user_version = {_VERSION}")
 
@@ -174,6 +201,35 @@ def _charges(rows: Iterable[tuple[str, ...]]) -> Iterable[Charge]:
         except (TypeError, ValueError) as error:
             raise OSError(errno.EIO, f"journal: a row cannot be read: {error}") from error
         yield charge
+
+
+def _open(rows: _Rows) -> tuple[Remedy, ...]:
+    try:
+        return tuple(Remedy(remedy) for (remedy,) in rows)
+    except ValueError as error:
+        raise OSError(errno.EIO, f"journal: a row cannot be read: {error}") from error
+
+
+def _memory(rows: _Rows, now: Env) -> Memory:
+    """What is remembered, its times moved to the present boot clock."""
+    if not rows:
+        return Memory()
+    try:
+        ahead, data = float(rows[0][0]), json.loads(rows[0][1])
+        memory: Memory = decode(Memory, data)
+    except (TypeError, ValueError) as error:
+        raise OSError(errno.EIO, f"journal: what was remembered cannot be read: {error}") from error
+    moved = ahead - (now.wall - now.boot)
+    incident = memory.incident
+    if incident is not None:
+        again = incident.usable_again_boot
+        incident = replace(
+            incident,
+            first_failure_boot=incident.first_failure_boot + moved,
+            usable_again_boot=None if again is None else again + moved,
+        )
+    ooms = tuple((life, at + moved) for life, at in memory.ooms)
+    return replace(memory, incident=incident, ooms=ooms)
 
 
 def _age(charge: Charge, now: Env) -> float:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from watchdogd.core.sight import SessionSight
 from watchdogd.core.words import Cause
-from watchdogd.errors import Transient
+from watchdogd.errors import Transient, one_line
 from watchdogd.ports import Clock, Completed, Deadline, EngineRefused, Link
 
 INSTALL = "sudo apt-get install tmux"
@@ -247,5 +247,4 @@ def _refused(done: Completed) -> EngineRefused:
 
 
 def _words(done: Completed) -> str:
-    text = done.stderr[:400].decode("utf-8", "replace")
-    return "".join(char if char.isprintable() else " " for char in text).strip()[:200]
+    return one_line(done.stderr[:400].decode("utf-8", "replace"), 200)

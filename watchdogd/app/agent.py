@@ -31,7 +31,7 @@ from watchdogd.app.hooks import NO_HOOKS, Hooks
 from watchdogd.app.parts import close_all, plans
 from watchdogd.app.reload import Reload, Reloaded
 from watchdogd.app.targets import Builder, InService
-from watchdogd.control import ControlServer, Occupied, StatusAnswers
+from watchdogd.control import ControlServer, Occupied, Orders, StatusAnswers
 from watchdogd.core import machine
 from watchdogd.core.events import FilesChanged, Started
 from watchdogd.core.model import Policy, View
@@ -43,6 +43,7 @@ from watchdogd.ports import Clock, Deadline, Sink
 from watchdogd.probes import DECLARED_CAUSES
 from watchdogd.settings import Secret, Settings
 from watchdogd.sinks.log import LogSink
+from watchdogd.sinks.memory import MemoryKeeper
 from watchdogd.sinks.metrics import MetricsSink
 from watchdogd.sinks.recent import RecentFacts
 from watchdogd.sinks.recorder import Recorder
@@ -110,6 +111,7 @@ class Agent:
             started_wall=self._started_wall,
             version=version("watchdogd"),
         )
+        self._memory = MemoryKeeper(self._journal.remember)
         self._recorder = Recorder(
             EventFiles(folders.events_folder(self._state)),
             self.secrets,
@@ -138,6 +140,7 @@ class Agent:
         self._doors.open()
         self._watch.start()
         self._recorder.start()
+        self._memory.start()
         self._thread.start()
         if self._source is not None:
             self._reload.start()
@@ -163,6 +166,8 @@ class Agent:
         close_all(self._now.targets, deadline)
         self._watch.close(deadline.remaining())
         hanging = self._workers.close(deadline.remaining())
+        if not self._memory.close(max(0.1, deadline.remaining())):
+            log.warning("what must survive could not be kept in time")
         if not self._recorder.close(max(0.1, deadline.remaining())):
             log.warning("the last events could not be recorded in time")
         self._journal.close()
@@ -264,7 +269,7 @@ class Agent:
             step=machine.step,
             first=machine.first,
             anew=machine.anew,
-            sinks=(self._log_sink, self._metrics, self._recent, *sinks),
+            sinks=(self._log_sink, self._metrics, self._recent, self._memory, *sinks),
             recorder=self._recorder,
             completed=self._completed,
             idle_seconds=idle_seconds,
@@ -300,11 +305,11 @@ class Agent:
 
     def _remembered(self, name: str) -> Started:
         try:
-            charges = self._journal.load(name, env_of(self._clock))
+            kept = self._journal.load(name, env_of(self._clock))
         except OSError as error:
             log.warning("the journal cannot be used (%s): %s is only observed", error, name)
             return Started(journal_ok=False)
-        return Started(charges=charges)
+        return Started(charges=kept.charges, memory=kept.memory, open=kept.open)
 
     def _health(self) -> str:
         return health(self._workers.health, self._loop.age, STALL_SECONDS)
@@ -372,6 +377,10 @@ class Agent:
             self._recent,
             {name: one.parts.links.forward for name, one in now.targets.items()},
             self._clock,
+            policies=self._policies(),
+            orders=Orders(
+                self._loop.view, self._policies(), self._inbox.post, partial(env_of, self._clock)
+            ),
             config_problems=self._reload.last().problems,
         )
         return answers(request)

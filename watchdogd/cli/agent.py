@@ -10,16 +10,21 @@ from watchdogd.control import NoAgent, NoAnswer, ask, control_paths
 from watchdogd.loading import load, state_dir
 
 _SECONDS = 5.0
-_CODES = {"no_such_target": output.NO_TARGET, "which_target": output.USAGE}
+_CODES = {
+    "no_such_target": output.NO_TARGET,
+    "which_target": output.USAGE,
+    "bad_request": output.USAGE,
+    "refused": output.FAILED,
+}
 
 
-def ask_agent(verb: str, target: str | None) -> dict[str, object]:
+def ask_agent(verb: str, target: str | None, **more: object) -> dict[str, object]:
     """The agent's answer. Ends the verb with 3 if no agent runs, 4 for an unknown target, 75 if the
     answer does not come, 78 if there is no agent and the configuration would start none."""
     config = output.config_option()
     for path in control_paths(state_dir(config, os.environ), os.environ):
         try:
-            answer = ask(path, {"verb": verb, "target": target}, _SECONDS)
+            answer = ask(path, {"verb": verb, "target": target, **more}, _SECONDS)
         except NoAgent:
             continue
         except NoAnswer as error:

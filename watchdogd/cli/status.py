@@ -12,14 +12,16 @@ import click
 from watchdogd.adapters.clock import SystemClock
 from watchdogd.cli import output
 from watchdogd.cli.agent import ask_agent
+from watchdogd.cli.because import because
 from watchdogd.sinks.series import HAND_CAUSES, HAND_REFUSALS
 
 
 @click.command()
 @click.argument("target", required=False)
+@click.option("--why", is_flag=True, help="What each decision rests on, and what comes next.")
 @click.option("--json", "as_json", is_flag=True, help="The whole answer (watchdogd.status/1).")
 @output.common
-def status(target: str | None, as_json: bool) -> int:
+def status(target: str | None, why: bool, as_json: bool) -> int:
     """Show TARGET (or all) as the running agent sees it.
 
     Exit 0 if an agent answered, whatever the state (`check` has a code for each state); 3 if no agent
@@ -33,7 +35,10 @@ def status(target: str | None, as_json: bool) -> int:
     targets: Any = answer.get("targets", [])
     now = SystemClock().wall()
     for each in targets:
-        if sys.stdout.isatty():
+        if why:
+            _whole(each, now)
+            because(each)
+        elif sys.stdout.isatty():
             _whole(each, now)
         elif target is None:
             output.say(output.cut(_line(each, now)))
@@ -106,6 +111,11 @@ def _whole(target: Mapping[str, Any], now: float) -> None:
     if _suspect(target):
         told = f"{since}; looking closer: {cause}"
     output.say(f"{target['name']} is {output.state(target['state'])}{told}")
+    if pause := target.get("pause"):
+        until = f" until {pause['until']}" if pause.get("until") else ""
+        by = f" by {pause['actor']}" if pause.get("actor") else ""
+        why = f": {pause['reason']}" if pause.get("reason") else ""
+        output.wrapped(f"paused{until}{by}{why}", 2)
     if person := _person(target):
         output.wrapped(person, 2)
     output.ladder(target.get("layers", []), str(target.get("detail") or ""))

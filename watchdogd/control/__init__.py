@@ -1,8 +1,10 @@
-"""The operator's door: a unix socket (``wire``) and what is answered on it (``status``, ``ladder``)."""
+"""The operator's door: a unix socket (``wire``) and what is answered on it (``status``,
+``ladder``, ``why``, ``orders``)."""
 
 from __future__ import annotations
 
 from watchdogd.control.ladder import ladder
+from watchdogd.control.orders import Orders
 from watchdogd.control.status import StatusAnswers
 from watchdogd.control.wire import (
     ControlServer,
@@ -19,6 +21,7 @@ __all__ = [
     "NoAgent",
     "NoAnswer",
     "Occupied",
+    "Orders",
     "StatusAnswers",
     "ask",
     "control_path",

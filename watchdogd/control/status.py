@@ -1,4 +1,4 @@
-"""What the running agent knows, as plain JSON values: the answers to ``status`` and ``url``."""
+"""What the running agent knows, as plain JSON values: the answers on its control socket."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from urllib.parse import quote
 
 from watchdogd.adapters.clock import SystemClock
 from watchdogd.control.ladder import ladder
-from watchdogd.core.model import TargetState, View
+from watchdogd.control.orders import VERBS as ORDERS
+from watchdogd.control.orders import Orders
+from watchdogd.control.why import why_answer
+from watchdogd.core.model import Env, Policy, TargetState, View
 from watchdogd.core.words import Kind
 from watchdogd.errors import WatchdogdError
 from watchdogd.ports import Clock, ForwardFacts, Tokens
@@ -42,22 +45,26 @@ class StatusAnswers:
         forwards: Mapping[str, Callable[[], ForwardFacts]],
         clock: Clock | None = None,
         *,
+        policies: Mapping[str, Policy],
+        orders: Orders | None = None,
         config_problems: Sequence[str] = (),
     ) -> None:
-        """``config_problems``: why the configuration as it stands in the files is not in force."""
+        """``policies`` are those in force, ``orders`` takes the operator's verbs. ``config_problems``: why the configuration as it stands in the files is not in force."""
         self._view = view
         self._settings = settings
         self._tokens = tokens
         self._recent = recent
         self._forwards = forwards
         self._clock = clock or SystemClock()
+        self._policies = policies
+        self._orders = orders
         self._config_problems = config_problems
         self._version = version("watchdogd")
 
     def __call__(self, request: Mapping[str, object]) -> dict[str, object]:
         """``{"verb": "status" | "url", "target": name or null}`` -> the answer, or ``{"error": ...}``
         with ``code`` (``no_such_target``, ``no_token``, ``port_not_ours``, ``which_target``,
-        ``no_such_verb``)."""
+        ``no_such_verb``, and those of ``Orders``)."""
         verb, target = request.get("verb"), request.get("target")
         name = target if isinstance(target, str) else None
         if target is not None and name not in self._settings.targets:
@@ -66,7 +73,11 @@ class StatusAnswers:
             return self.status(name)
         if verb == "url":
             return self._url(name)
-        return _error("no_such_verb", "this agent answers status and url")
+        if self._orders is not None and verb in ORDERS:
+            if name is None:
+                return _error("which_target", "name one of: " + ", ".join(self._settings.targets))
+            return self._orders(str(verb), name, request)
+        return _error("no_such_verb", f"this agent answers status, url, {', '.join(ORDERS)}")
 
     def status(self, target: str | None = None) -> dict[str, object]:
         """Schema ``watchdogd.status/1``, of one target or of all. No token is in it."""
@@ -104,11 +115,28 @@ class StatusAnswers:
             "incident": _incident(state),
             "remedy": _remedy(state, run),
             "refusals": [{"remedy": str(r), "reason": str(why)} for r, why in state.refusals],
+            "mode": str(self._policies[name].mode) if name in self._policies else None,
+            "pause": _pause(state),
+            "why": self._why(name, state),
             "layers": ladder(verdict, state.observations, now=run),
             "link": _link(state, run, wall),
             "forward": self._forward(name),
             "recent": [dict(entry) for entry in self._recent.of(name)],
         }
+
+    def _why(self, name: str, state: TargetState) -> Mapping[str, object] | None:
+        policy = self._policies.get(name)
+        return None if policy is None else why_answer(state, policy, self._env())
+
+    def _env(self) -> Env:
+        clock = self._clock
+        return Env(
+            run=clock.run(),
+            boot=clock.boot(),
+            wall=clock.wall(),
+            boot_id=clock.boot_id(),
+            chance=0.0,
+        )
 
     def _forward(self, name: str) -> dict[str, object] | None:
         ask = self._forwards.get(name)
@@ -211,13 +239,25 @@ def _incident(state: TargetState) -> dict[str, object] | None:
     }
 
 
+def _pause(state: TargetState) -> dict[str, object] | None:
+    pause = state.pause
+    if pause is None:
+        return None
+    return {
+        "since": _iso(pause.since_wall),
+        "until": None if pause.until_wall is None else _iso(pause.until_wall),
+        "actor": pause.actor,
+        "reason": pause.reason,
+    }
+
+
 def _remedy(state: TargetState, run: float) -> dict[str, object] | None:
     intent = state.intent
     if intent is None:
         return None
     return {
         "remedy": str(intent.remedy),
-        "cause": str(intent.cause),
+        "cause": _word(intent.cause),
         "key": intent.key,
         "age": round(max(0.0, run - intent.decided), 3),
         "deadline": intent.deadline_seconds,

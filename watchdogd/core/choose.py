@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from watchdogd.core import dialing, life
 from watchdogd.core.budget import ages, limits, remaining, seconds_until_one
-from watchdogd.core.confirming import NO_NETWORK, TWICE, confirmed
+from watchdogd.core.confirming import NO_NETWORK, ONCE, SHORT_FAILS, TWICE, confirmed
 from watchdogd.core.model import (
     Env,
     Policy,
@@ -89,6 +89,13 @@ class Choice:
     remedy: Remedy | None
     refusals: tuple[tuple[Remedy, Refusal, str], ...] = ()
     """Remedy, reason, and one sentence for people."""
+
+
+def remedies_of(kind: Kind) -> tuple[Remedy, ...]:
+    """The remedies that a target of this kind can ever get."""
+    ladders = (*LADDERS.values(), *BY_KIND[kind].values())
+    wanted = {remedy for ladder in ladders for remedy in ladder}
+    return tuple(remedy for remedy in Remedy if remedy in wanted)
 
 
 def ladder(state: TargetState, policy: Policy) -> tuple[Remedy, ...]:
@@ -372,11 +379,21 @@ def _unarmed(state: TargetState) -> Refused:
     return None
 
 
+def confirmation(state: TargetState, policy: Policy, harm: Harm) -> tuple[int, float]:
+    """Failures and awake-observed seconds that a remedy of this class wants for the present cause."""
+    cause = state.streak.cause
+    if harm is not Harm.DESTRUCTIVE:
+        if cause in TWICE:
+            return 2, policy.read_gap
+        return (1, 0.0) if cause in ONCE else (SHORT_FAILS, policy.short_seconds)
+    if cause in ANSWERED:
+        return ANSWERED_FAILS, policy.answered_seconds
+    return LONG_FAILS, policy.hung_after
+
+
 def _long(state: TargetState, policy: Policy) -> Refused:
     streak = state.streak
-    answered = streak.cause in ANSWERED
-    fails = ANSWERED_FAILS if answered else LONG_FAILS
-    seconds = policy.answered_seconds if answered else policy.hung_after
+    fails, seconds = confirmation(state, policy, Harm.DESTRUCTIVE)
     if streak.fails >= fails and streak.observed_seconds >= seconds:
         return None
     return Refusal.GRACE, (

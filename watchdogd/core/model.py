@@ -117,6 +117,8 @@ class Intent:
     """Of a destructive one: the reading of the runtime's processes that it rests on."""
     ordered: bool = False
     """By a person, who knows better: no last look stops it but those for the right thing to act on."""
+    approved: bool = False
+    """A person allowed it: what he did himself does not speak against it."""
     charged: bool
     """A restoring or destructive remedy: intent and charge must be on disk before it runs."""
 

@@ -108,6 +108,7 @@ def apply(turn: Turn, remedy: Remedy, *, ordered: bool = False) -> None:
         decided=env.run,
         deadline_seconds=ACT_SECONDS[remedy],
         ordered=ordered,
+        approved=state.approval is not None and state.approval.remedy is remedy,
         charged=charged,
         seen=state.sight.host if HARM[remedy] is Harm.DESTRUCTIVE else None,
     )

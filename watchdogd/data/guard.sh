@@ -1,6 +1,6 @@
 # The guard: ends something that runs, if and only if everything is still as it was decided on. Run, after
 # processes.sh, as: sh -s -- MARK KIND KEY REMEDY PLACE MEANT RUN SIX DAY SLACK SERVERS OTHERS SECONDS
-#                   SOCKET ACTION...
+#                   WHO SOCKET ACTION...
 #
 #   KIND           container or session
 #   KEY            of this one decision; it acts at most once, whoever asks again
@@ -11,6 +11,7 @@
 #   SERVERS        "PID:START ..." of the runtime server itself; OTHERS "PID:START:CPU ..." of the rest of
 #                  what was seen when it was decided; START in clock ticks, CPU in hundredths of a second
 #   SECONDS        for the act
+#   WHO            agent, or person: then only the lock, PAUSE, the key and MEANT RUN can stop it
 #   SOCKET         tmux's options for its socket, or empty
 #
 # One shell, one lock: nothing comes between the last look and the act. Who has the server but not the
@@ -21,8 +22,8 @@ export LC_ALL
 set -f
 mark=$1 kind=$2 key=$3 remedy=$4 place=$5 meant=$6 run=$7 six=$8 day=$9
 shift 9
-slack=$1 servers=" $2 " others=" $3 " seconds=$4 socket=$5
-shift 5
+slack=$1 servers=" $2 " others=" $3 " seconds=$4 who=$5 socket=$6
+shift 6
 folder=${HOME:?}/.watchdogd
 ledger=$folder/ledger.jsonl
 # Whoever asked may be gone before the act ends: its result is kept all the same.
@@ -146,22 +147,24 @@ flock -n 9 || say busy "another agent is at work on this server"
 counted
 [ -z "$known" ] || say repeat "$known"
 as_meant 2>/dev/null || say changed "it is not what was judged any more"
-answer=$(status)
-[ "${answer:-0}" -lt 100 ] || [ "$answer" -ge 500 ] || say healed "the runtime answers on the server"
-free=$(df -Pk / | { read -r _ && read -r _ _ _ free _ && echo "$free"; })
-[ "${free:-0}" -ge 2000000 ] || say veto "less than 2 GB of disk free on the server"
-case $kind in
-  container)
-    container=$meant
-    nobody_works of_container
-    ;;
-  session)
-    pid=${run%%:*}
-    nobody_works of_pid
-    ;;
-esac
-[ "$in_six" -lt "$six" ] && [ "$in_day" -lt "$day" ] ||
-  say budget "this server's ledger has $in_six of $six in 6 h, $in_day of $day in 24 h"
+if [ "$who" = agent ]; then
+  answer=$(status)
+  [ "${answer:-0}" -lt 100 ] || [ "$answer" -ge 500 ] || say healed "the runtime answers on the server"
+  free=$(df -Pk / | { read -r _ && read -r _ _ _ free _ && echo "$free"; })
+  [ "${free:-0}" -ge 2000000 ] || say veto "less than 2 GB of disk free on the server"
+  case $kind in
+    container)
+      container=$meant
+      nobody_works of_container
+      ;;
+    session)
+      pid=${run%%:*}
+      nobody_works of_pid
+      ;;
+  esac
+  [ "$in_six" -lt "$six" ] && [ "$in_day" -lt "$day" ] ||
+    say budget "this server's ledger has $in_six of $six in 6 h, $in_day of $day in 24 h"
+fi
 trimmed 2>/dev/null
 note "{\"at\":$now,\"event\":\"intent\",\"key\":\"$key\",\"remedy\":\"$remedy\",\"place\":\"$place\"}" ||
   say missing "$ledger cannot be written"

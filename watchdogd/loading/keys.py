@@ -69,12 +69,8 @@ AGENT: dict[str, Key] = {
 
 TARGET: dict[str, Key] = {
     "mode": Key(
-        v.choice(
-            Mode.AUTO,
-            Mode.OBSERVE,
-            unbuilt={Mode.ASK: "destructive remedies that wait for an approval"},
-        ),
-        '"auto" or "observe"',
+        v.choice(*Mode),
+        '"auto", "ask" or "observe"',
     ),
     "ssh.host": Key(
         v.matching(r"[A-Za-z0-9_\[:][A-Za-z0-9_.:%\]-]{0,254}"),

@@ -20,6 +20,7 @@ from watchdogd.ports.link import (
 )
 from watchdogd.ports.memory import (
     Journal,
+    Kept,
     Recorder,
     Sink,
 )
@@ -69,6 +70,7 @@ __all__ = [
     "HttpEnd",
     "HttpGet",
     "Journal",
+    "Kept",
     "Link",
     "LinkFacts",
     "LinkNews",

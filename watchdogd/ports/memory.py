@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from watchdogd.core.commands import Command, Fact
@@ -11,17 +12,33 @@ from watchdogd.core.model import (
     Charge,
     Env,
     Intent,
+    Memory,
     Policy,
     TargetState,
 )
-from watchdogd.core.words import Result
+from watchdogd.core.words import Remedy, Result
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What a former agent left of one target."""
+
+    charges: tuple[Charge, ...] = ()
+    """Of the last 24 h, oldest first; an intent without a result is one."""
+    memory: Memory = field(default_factory=Memory)
+    open: tuple[Remedy, ...] = ()
+    """Remedies whose result is not known: the agent ended before they did."""
 
 
 class Journal(Protocol):
     """What survives a crash. Raises ``OSError`` when it cannot keep its word."""
 
-    def load(self, target: str, now: Env) -> tuple[Charge, ...]:
-        """The charges of the last 24 h."""
+    def load(self, target: str, now: Env) -> Kept:
+        """What is kept of the target. What is open is told once, and closed by that."""
+        ...
+
+    def remember(self, target: str, memory: Memory, now: Env) -> None:
+        """Keep this in the place of what was kept before."""
         ...
 
     def intend(self, target: str, intent: Intent, charge: Charge) -> None:

@@ -157,6 +157,8 @@ class GuardOrder:
     """The reading of the runtime's processes that it rests on."""
     per_6h: int
     per_24h: int
+    ordered: bool = False
+    """By a person: it is charged, and only the lock, ``PAUSE``, the identity and the key can stop it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

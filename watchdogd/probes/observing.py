@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from watchdogd.core.model import Observation
 from watchdogd.core.words import Cause, Layer, Outcome, ProbeName, Vantage
+from watchdogd.errors import one_line
 from watchdogd.ports import Clock
 
 _DETAIL_LIMIT = 300
@@ -51,8 +52,3 @@ class Watch:
             detail=one_line(detail, _DETAIL_LIMIT),
             mend=mend,
         )
-
-
-def one_line(text: str, limit: int) -> str:
-    """Somebody else's text, safe to show: printable, one line, cut."""
-    return "".join(char if char.isprintable() else " " for char in text)[:limit].strip()

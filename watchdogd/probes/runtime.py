@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from watchdogd.core.model import Observation
 from watchdogd.core.words import Cause, Kind, Layer, Outcome, ProbeName, Vantage
-from watchdogd.errors import Permanent, Transient
+from watchdogd.errors import Permanent, Transient, one_line
 from watchdogd.ports import (
     OWN_ANSWER_HEADER,
     Deadline,
@@ -26,7 +26,7 @@ from watchdogd.ports import (
     Reach,
     Reading,
 )
-from watchdogd.probes.observing import Watch, one_line
+from watchdogd.probes.observing import Watch
 from watchdogd.settings import Address, Secret
 
 STATUS = "/api/status"

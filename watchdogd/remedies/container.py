@@ -64,7 +64,7 @@ def create_container(reach: Reach, intent: Intent, deadline: Deadline) -> Outcom
     meant exists in any state, or if a person removed the former one."""
 
     def act(job: _Job) -> Outcome:
-        forbidden = _may_not_create(job.look(), job.wanted)
+        forbidden = _may_not_create(job.look(), job.wanted, wanted_by_person=_wanted(intent))
         if forbidden is not None:
             return forbidden
         path = pin_token(reach, deadline)
@@ -99,24 +99,31 @@ def restart_container(reach: Reach, intent: Intent, deadline: Deadline) -> Outco
 # ---------------------------------------------------------------- the last look
 
 
+def _wanted(intent: Intent) -> bool:
+    """Did a person ask for it?"""
+    return intent.ordered or intent.approved
+
+
 def _may_not_start(seen: ContainerSight, intent: Intent) -> Outcome | None:
     if seen.id is None or _is_another(seen, intent):
         return _nothing(_CHANGED)
     if seen.status in _LIVE or seen.status is ContainerStatus.REMOVING:
         return _nothing(f"the container is {seen.status} by now")
-    if seen.stopped_by_person:
+    if seen.stopped_by_person and not _wanted(intent):
         return _nothing("a person stopped it", Refusal.OPERATOR)
     if seen.own_policy_at_work:
         return _nothing("the engine's own restart policy is at work", Refusal.COOLDOWN)
     return None
 
 
-def _may_not_create(seen: ContainerSight, wanted: ContainerSettings) -> Outcome | None:
+def _may_not_create(
+    seen: ContainerSight, wanted: ContainerSettings, *, wanted_by_person: bool
+) -> Outcome | None:
     if seen.id is not None:
         return _nothing(f"the container {seen.name} exists by now")
-    if seen.stopped_by_person:
+    if seen.stopped_by_person and not wanted_by_person:
         return _nothing("a person removed it", Refusal.OPERATOR)
-    if seen.volumes_present is False:
+    if seen.volumes_present is False and not wanted_by_person:
         return _nothing("a data volume of the lost container is gone", Refusal.FAILED_START)
     if seen.image_present is False:
         return Outcome(
@@ -135,8 +142,10 @@ def _may_not_restart(seen: ContainerSight, intent: Intent, answered: HttpAnswer)
         return _nothing(_CHANGED)
     if seen.status is not ContainerStatus.RUNNING:
         return _nothing("the container does not run by now")
-    if _is_good(answered):
+    if _is_good(answered) and not intent.ordered:
         return _nothing("the runtime answers on the server")
+    if intent.ordered:
+        return None
     if seen.publish_as_configured is False:
         return _nothing("its published port is not as configured", Refusal.VETO)
     return None

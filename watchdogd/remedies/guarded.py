@@ -23,7 +23,7 @@ def order(
     reach: Reach, intent: Intent, run: str, *, container: str = "", session: str = ""
 ) -> GuardOrder | None:
     """The order for this intent; ``None`` if it does not carry what it rests on."""
-    if intent.seen is None or intent.seen.processes is None:
+    if intent.seen is None or (intent.seen.processes is None and not intent.ordered):
         return None
     heal = reach.target.heal
     return GuardOrder(
@@ -36,6 +36,7 @@ def order(
         seen=intent.seen,
         per_6h=heal.destructive_per_6h,
         per_24h=heal.destructive_per_24h,
+        ordered=intent.ordered,
     )
 
 

@@ -108,7 +108,7 @@ def _may_not_restart(sight: SessionSight, intent: Intent, answer: HttpAnswer) ->
         return "the session is not there any more"
     if sight.generation != intent.generation.container:
         return "the session is another one than was judged"
-    if answer.end is HttpEnd.ANSWERED and 0 < answer.status < 500:
+    if answer.end is HttpEnd.ANSWERED and 0 < answer.status < 500 and not intent.ordered:
         return "the runtime answers on the server"
     return ""
 

@@ -24,6 +24,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
+from watchdogd.core.choose import remedies_of
 from watchdogd.core.commands import (
     Fact,
     IncidentClosed,
@@ -169,7 +170,7 @@ class MetricsSink:
             made.container_restarts.labels(target)
             made.oom_kills.labels(target)
         self._prepare_probes(target, policy, now)
-        for remedy in series.remedies_of(policy.kind):
+        for remedy in remedies_of(policy.kind):
             made.remedy_attempts.labels(target, remedy)
             made.remedy_failures.labels(target, remedy)
             made.remedy_seconds.labels(target, remedy)

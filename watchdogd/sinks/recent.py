@@ -16,6 +16,7 @@ from watchdogd.core.model import (
     Env,
     Incident,
     Intent,
+    Pause,
     TargetState,
 )
 
@@ -76,10 +77,12 @@ def _plain(item: e.Event | Fact) -> dict[str, object]:
         elif isinstance(value, Intent):
             found |= {
                 "incident": value.incident,
-                "cause": str(value.cause),
+                "cause": str(value.cause or ""),
                 "remedy": str(value.remedy),
                 "key": value.key,
             }
+        elif isinstance(value, Pause):
+            found |= {"until": value.until_wall, "actor": value.actor, "reason": value.reason}
         elif value not in ("", None):
             found[each.name] = str(value) if isinstance(value, Enum) else value
     return found

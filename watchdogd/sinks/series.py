@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from watchdogd.core.budget import limits, remaining
-from watchdogd.core.choose import BY_KIND, LADDERS
+from watchdogd.core.choose import remedies_of
 from watchdogd.core.model import (
     Env,
     Policy,
@@ -96,13 +96,6 @@ class TunnelFacts:
     open_connections: int = 0
     sent_bytes: int = 0
     received_bytes: int = 0
-
-
-def remedies_of(kind: Kind) -> tuple[Remedy, ...]:
-    """The remedies that a target of this kind can ever get."""
-    ladders = (*LADDERS.values(), *BY_KIND[kind].values())
-    wanted = {remedy for ladder in ladders for remedy in ladder}
-    return tuple(remedy for remedy in Remedy if remedy in wanted)
 
 
 def refusals_of(remedy: Remedy) -> tuple[Refusal, ...]:

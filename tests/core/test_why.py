@@ -1,0 +1,110 @@
+"""``why`` tells what ``choose`` decides, and when the next remedy can come."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.core.world import World, healthy
+from watchdogd.core.choose import choose
+from watchdogd.core.events import Paused
+from watchdogd.core.model import Policy
+from watchdogd.core.why import CHANGES, Why, why
+from watchdogd.core.words import Cause, Mode, Refusal, Remedy
+
+HOUR = 3600.0
+RESTART = Remedy.RESTART_CONTAINER
+
+
+def told(world: World) -> Why:
+    return why(world.state, world.policy, world.env())
+
+
+def test_every_refusal_has_what_would_change_it() -> None:
+    assert set(CHANGES) == set(Refusal)
+
+
+def test_of_a_healthy_target_there_is_nothing_to_tell() -> None:
+    found = told(healthy())
+    assert found.following == "nothing: nothing is wrong"
+    assert found.rungs == ()
+
+
+def test_a_hang_is_counted_and_dated() -> None:
+    world = healthy()
+    world.runtime = Cause.RUNTIME_HUNG
+    world.play(200)
+    found = told(world)
+    (rung,) = found.rungs
+    assert (rung.remedy, rung.refusal) == (RESTART, Refusal.GRACE)
+    assert (found.needed_fails, found.needed_seconds) == (20, 600.0)
+    assert 0 < found.seconds < 200
+    assert rung.earliest is not None
+    assert rung.budget == 2
+    assert f"{RESTART} in " in found.following
+    began = world.now
+    world.play(HOUR)
+    # an estimate: rounds of a hung runtime take longer than the pause between them
+    assert world.applied_at[0] - began == pytest.approx(rung.earliest, rel=0.35)
+
+
+def test_it_says_the_same_as_the_choice() -> None:
+    for truth in ({}, {"working": True}, {"gpu_readable": False}, {"pressure": 0.9}):
+        world = healthy(**truth)
+        world.runtime = Cause.RUNTIME_HUNG
+        for _ in range(30):
+            world.play(60)
+            choice = choose(world.state, world.policy, world.env())
+            rungs = told(world).rungs
+            if world.state.intent is None:
+                assert [
+                    (one.remedy, one.refusal, one.detail) for one in rungs if one.refusal
+                ] == list(choice.refusals)
+
+
+def test_work_and_what_cannot_be_read_are_no_matter_of_time() -> None:
+    for truth, reason in (
+        ({"working": True}, Refusal.VETO),
+        ({"gpu_readable": False}, Refusal.NO_SIGHT),
+    ):
+        world = healthy(**truth)
+        world.runtime = Cause.RUNTIME_HUNG
+        world.play(HOUR)
+        (rung,) = told(world).rungs
+        assert (rung.refusal, rung.earliest) == (reason, None)
+        assert told(world).following.startswith("nothing by itself: ")
+        assert bool(told(world).signs) is (reason is Refusal.VETO)
+
+
+def test_a_spent_budget_says_when_age_gives_one_back() -> None:
+    world = healthy(policy=Policy(destructive_per_6h=1))
+    world.runtime = Cause.RUNTIME_HUNG
+    world.play(HOUR)
+    assert world.applied == [RESTART]
+    world.runtime = Cause.RUNTIME_HUNG
+    world.play(HOUR)
+    (rung,) = told(world).rungs
+    assert (rung.refusal, rung.budget) == (Refusal.BUDGET, 0)
+    assert 3 * HOUR < rung.next_budget < 6 * HOUR
+    assert rung.earliest == pytest.approx(rung.next_budget)
+
+
+def test_modes_and_pauses_are_told() -> None:
+    world = healthy(policy=Policy(mode=Mode.ASK))
+    world.runtime = Cause.RUNTIME_HUNG
+    world.play(HOUR)
+    assert told(world).waits_for_person is RESTART
+    assert "watchdogd approve" in told(world).following
+    world.take(Paused())
+    assert told(world).following == "nothing: the target is paused"
+    observing = healthy(policy=Policy(mode=Mode.OBSERVE))
+    observing.runtime = Cause.RUNTIME_HUNG
+    observing.play(HOUR)
+    assert 'mode = "auto"' in told(observing).following
+
+
+def test_a_remedy_that_runs_is_what_comes_next() -> None:
+    world = healthy()
+    world.container = Cause.CONTAINER_EXITED
+    while world.state.intent is None:
+        world.play(0.5)
+    assert told(world).following == "start_container runs now"
