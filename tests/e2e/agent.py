@@ -22,6 +22,7 @@ from watchdogd.control import NoAgent, NoAnswer, ask, control_path
 T = TypeVar("T")
 
 TARGET = "a100"
+WATCHDOGD = (sys.executable, "-m", "watchdogd")
 STOP_SECONDS = 5.0
 """A signal ends the agent within these."""
 LOOK_SECONDS = 0.05
@@ -41,6 +42,7 @@ class Agent:
         config: Mapping[str, object],
         *,
         before: Sequence[str] = (),
+        program: Sequence[str] = WATCHDOGD,
     ) -> None:
         self.folder = folder
         self.state = folder / "state"
@@ -53,6 +55,7 @@ class Agent:
         self.errors = folder / "agent.err"
         self.listen = str(config["agent.listen"])
         self.before = tuple(before)
+        self.program = tuple(program)
         self.process: subprocess.Popen[bytes] | None = None
         self._lives = [0]
         whole = {"agent.state_dir": str(self.state), "agent.log_format": "json", **config}
@@ -106,8 +109,7 @@ class Agent:
 
     def argv(self, verb: str, *options: str) -> list[str]:
         """The command line of any verb on this configuration."""
-        program = [sys.executable, "-m", "watchdogd"]
-        return [*self.before, *program, "--config", str(self.config), verb, *options]
+        return [*self.before, *self.program, "--config", str(self.config), verb, *options]
 
     def environment(self) -> dict[str, str]:
         """What it is started with: nothing of the tester's own ssh, home and sessions."""

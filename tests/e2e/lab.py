@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from tests.e2e.agent import TARGET, Agent
+from tests.e2e.agent import TARGET, WATCHDOGD, Agent
 from tests.e2e.server import SESSION, Life, Server
 from tests.lab.closing import Closing
 from tests.lab.docker import Dockerd
@@ -74,6 +74,7 @@ class Bench(Closing):
         before: Sequence[str] = (),
         address: str = "127.0.0.1",
         port: int = 0,
+        program: Sequence[str] = WATCHDOGD,
     ) -> None:
         self.clock = SystemClock()
         self.image = image
@@ -96,8 +97,9 @@ class Bench(Closing):
             """The person's own token, for ``settle``."""
             self.token.touch(mode=0o600)
             self.token.write_text(secrets.token_hex(24))
-            config = self._configuration(settings or {})
-            self.agent = Agent(self.folder, config, before=before)
+            self.settings = dict(settings or {})
+            config = self._configuration(self.settings)
+            self.agent = Agent(self.folder, config, before=before, program=program)
             self._stack.callback(self.agent.close)
         except BaseException:
             self._stack.close()
@@ -128,6 +130,16 @@ class Bench(Closing):
             f"targets.{TARGET}.{key}": value for key, value in keys.items() if value is not None
         }
         return {"agent.listen": f"127.0.0.1:{free_port()}", **chosen}
+
+    def another_agent(self) -> Agent:
+        """A second laptop's agent on the same target: its own state folder and port. Ends with the scene."""
+        folder = self.folder / "another"
+        folder.mkdir()
+        config = self._configuration(self.settings)
+        config[f"targets.{TARGET}.forward.local"] = f"127.0.0.1:{free_port()}"
+        other = Agent(folder, config)
+        self._stack.callback(other.close)
+        return other
 
     # ------------------------------------------------------------ the scene
 

@@ -210,7 +210,7 @@ def test_an_unknown_target_is_4_with_the_nearest_name(
 def test_a_bad_configuration_is_78_with_every_problem(
     run: Run, config: Path, args: list[str]
 ) -> None:
-    config.write_text('[agent]\nlog_level = "loud"\n[targets.a]\nssh.port = 0\nmode = "ask"\n')
+    config.write_text('[agent]\nlog_level = "loud"\n[targets.a]\nssh.port = 0\nmode = "asks"\nssh.engine = "openssh"\n')
     done = run("--config", config, *args)
     assert (done.returncode, done.stdout) == (78, "")
     for key in (
@@ -485,3 +485,85 @@ def test_ctrl_c_is_130(tmp_path: Path, config: Path, environ: dict[str, str]) ->
     server.close()
     assert process.returncode == 130
     assert b"Traceback" not in err
+
+
+# ---------------------------------------------------------------- the operator's hand
+
+
+def ordering(request: Mapping[str, object]) -> dict[str, object]:
+    """An agent that takes every order, and tells of it at once."""
+    verb, target = request["verb"], request.get("target")
+    if target == "h200":
+        return {"error": {"code": "refused", "message": "nothing of h200 waits for an approval"}}
+    if verb == "status":
+        facts: list[dict[str, object]] = [
+            {"kind": "pause_began"},
+            {"kind": "pause_ended"},
+            *({"kind": "operator_spoke", "verb": name, "accepted": True} for name in ORDERED),
+            {"kind": "remedy_ended", "remedy": "restart_container", "result": "done"},
+            {"kind": "remedy_ended", "remedy": "reconnect", "result": "failed", "detail": "no way"},
+        ]
+        recent = [fact | {"at": "2026-01-01T00:00:01.000Z"} for fact in facts]
+        return {"schema": "watchdogd.status/1", "targets": [{**TARGET, "recent": recent}]}
+    told: dict[str, object] = {"remedy": request.get("remedy"), "until": None, "container": "c1", "started": "t1"}
+    harm = "destructive" if request.get("remedy") == "restart_container" else "harmless"
+    told |= {"harm": harm, "signs": ["a kernel was busy"], "impossible": ""}
+    at = "2026-01-01T00:00:00.000+00:00"
+    done = not request.get("dry_run")
+    return {"schema": "watchdogd.order/1", "verb": verb, "target": target, "at": at, "done": done} | told  # fmt: skip
+
+
+ORDERED = ("approve", "heal", "reset")
+
+
+@pytest.fixture
+def orders(tmp_path: Path, environ: dict[str, str]) -> Iterator[ControlServer]:
+    server = ControlServer(control_path(f"{tmp_path}/s", environ), ordering)
+    yield server
+    server.close()
+
+
+@pytest.mark.usefixtures("orders")
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        (["pause", "a100"], 0, "a100 is paused; end it: watchdogd resume a100"),
+        (["pause", "a100", "--for", "2h"], 0, "a100 is paused"),
+        (["resume", "a100"], 0, "a100 is no longer paused"),
+        (["approve", "a100"], 0, "of a100 is allowed, within 30 minutes"),
+        (["reset", "a100"], 0, "a100 is judged afresh"),
+        (["heal", "a100", "--remedy", "restart_container", "--yes"], 0, "restart_container: done"),
+        (["heal", "a100", "--remedy", "reconnect"], 1, "reconnect: failed"),
+        (["heal", "a100", "--remedy", "restart_container", "--dry-run"], 0, "would be done to c1"),
+        (["heal", "a100", "--remedy", "restart_container"], 64, "--yes"),
+        (["approve", "h200"], 1, "nothing of h200 waits"),
+        (["pause", "a100", "--for", "2"], 64, "2"),
+        (["pause"], 64, "TARGET"),
+        (["heal", "a100"], 64, "--remedy"),
+    ],
+)
+def test_an_order_says_what_became_of_it(
+    run: Run, config: Path, args: list[str], code: int, said: str
+) -> None:
+    done = run("--config", config, *args)
+    assert done.returncode == code, done
+    assert said in done.stdout + done.stderr
+
+
+@pytest.mark.usefixtures("orders")
+@pytest.mark.parametrize("verb", ["pause", "resume", "approve", "reset"])
+def test_an_order_as_json_has_a_schema(run: Run, config: Path, verb: str) -> None:
+    done = run("--config", config, verb, "a100", "--json")
+    assert json.loads(done.stdout)["schema"] == "watchdogd.order/1"
+
+
+@pytest.mark.usefixtures("agent")
+def test_why_of_an_older_agent_says_so(run: Run, config: Path) -> None:
+    done = run("--config", config, "status", "a100", "--why")
+    assert done.returncode == 0
+    assert "does not tell why" in done.stdout
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume", "approve", "reset"])
+def test_without_an_agent_an_order_is_3(run: Run, config: Path, verb: str) -> None:
+    assert run("--config", config, verb, "a100").returncode == 3
