@@ -146,6 +146,7 @@ class World:
     now: float = 1000.0
     slept: float = 0.0
     chance: float = 0.5
+    boot_id: str = "laptop-boot"
     fleet: int = 0
     """Destructive remedies of all targets lately."""
     state: TargetState = field(init=False)
@@ -174,14 +175,18 @@ class World:
 
     def __post_init__(self) -> None:
         self.began = self.now + self.slept
-        self.state = first(self.env())
+        self.state = self.fresh()
+
+    def fresh(self) -> TargetState:
+        """The state before the first event, as of now."""
+        return first(self.env())
 
     def env(self) -> Env:
         return Env(
             run=self.now,
             boot=self.now + self.slept,
             wall=1.7e9 + self.now + self.slept,
-            boot_id="laptop-boot",
+            boot_id=self.boot_id,
             chance=self.chance,
             fleet=self.fleet,
         )

@@ -417,7 +417,7 @@ def test_two_agents_restart_a_hung_runtime_once(scene: Scene) -> None:
         "--format",
         "{{.ID}}",
     )
-    assert restarts.split() == [seen.id]
+    assert restarts.split().count(seen.id or "") == 1
 
 
 def test_work_that_began_after_the_decision_is_not_ended(scene: Scene) -> None:

@@ -17,12 +17,13 @@ from tests.fakes_reach import FakeLinks, an_intent, reach_with, target
 from tests.lab import needs
 from tests.lab.local_link import LocalLink, until
 from watchdogd.adapters.clock import SystemClock
+from watchdogd.adapters.guard import ServerGuard
 from watchdogd.adapters.http import get
 from watchdogd.adapters.server_http import ServerHttp
 from watchdogd.adapters.tmux import Tmux
 from watchdogd.adapters.tokens import TokenFile
-from watchdogd.core.sight import Generation
-from watchdogd.core.words import Cause, Kind, Outcome, Remedy, Result
+from watchdogd.core.sight import Generation, HostSight
+from watchdogd.core.words import Cause, Kind, Outcome, Refusal, Remedy, Result
 from watchdogd.ports import Deadline, LinkFacts, Reach, Reading
 from watchdogd.probes.host import host
 from watchdogd.probes.runtime import runtime_server, runtime_tunnel
@@ -65,6 +66,7 @@ def reach(tmp_path: Path, free_port: int) -> Iterator[Reach]:
         http=get,
         ask_on_server=ServerHttp(lambda: link, CLOCK),
         sessions=sessions,
+        guard=ServerGuard(lambda: link, CLOCK, sessions),
         tokens=TokenFile(str(tmp_path / "state" / "token"), None),
     )
     if sessions.look(NAME, soon()).exists:
@@ -99,6 +101,21 @@ def outcomes(reach: Reach) -> dict[str, tuple[Outcome, Cause | None]]:
     return {one.probe.value: (one.outcome, one.cause) for one in seen}
 
 
+def processes(reach: Reach) -> HostSight | None:
+    """What a decision to restart rests on."""
+    return host(reach, soon(10), [session(reach, soon(10), ())]).host
+
+
+def worker(reach: Reach) -> int:
+    """Something is begun in the session: a child of the shell that Jupyter was started in."""
+    assert isinstance(reach.sessions, Tmux)
+    link = reach.links.current()
+    argv = ["tmux", "split-window", "-d", "-t", f"={NAME}:", "-P", "-F", "#{pane_pid}", "sleep 300"]
+    done = link.run(argv, deadline=soon(10))
+    assert done.status == 0, done
+    return int(done.stdout)
+
+
 def test_started_looked_at_frozen_and_restarted(reach: Reach) -> None:
     start = an_intent(Remedy.START_SESSION, Cause.SESSION_MISSING)
     assert outcomes(reach)["session"] == (Outcome.FAIL, Cause.SESSION_MISSING)
@@ -126,7 +143,16 @@ def test_started_looked_at_frozen_and_restarted(reach: Reach) -> None:
     assert hung["runtime_tunnel"] == hung["runtime_server"] == (Outcome.FAIL, Cause.RUNTIME_HUNG)
     assert hung["host"] == hung["session"] == (Outcome.OK, None)
 
-    ended = restart_session(reach, restart, soon(60))
+    working = replace(restart, key="k2", seen=processes(reach))
+    child = worker(reach)
+    try:
+        ended = restart_session(reach, working, soon(60))
+        assert (ended.result, ended.reason) == (Result.NOTHING, Refusal.VETO), ended
+    finally:
+        os.kill(child, signal.SIGKILL)
+    until(lambda: child not in commands(), 10)
+
+    ended = restart_session(reach, replace(restart, key="k3", seen=processes(reach)), soon(60))
     assert ended.result is Result.DONE, ended
     assert reach.sessions.look(NAME, soon()).generation != generation
     assert reach.tokens.current() == token

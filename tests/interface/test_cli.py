@@ -210,7 +210,9 @@ def test_an_unknown_target_is_4_with_the_nearest_name(
 def test_a_bad_configuration_is_78_with_every_problem(
     run: Run, config: Path, args: list[str]
 ) -> None:
-    config.write_text('[agent]\nlog_level = "loud"\n[targets.a]\nssh.port = 0\nmode = "asks"\nssh.engine = "openssh"\n')
+    config.write_text(
+        '[agent]\nlog_level = "loud"\n[targets.a]\nssh.port = 0\nmode = "asks"\nssh.engine = "openssh"\n'
+    )
     done = run("--config", config, *args)
     assert (done.returncode, done.stdout) == (78, "")
     for key in (
@@ -505,7 +507,12 @@ def ordering(request: Mapping[str, object]) -> dict[str, object]:
         ]
         recent = [fact | {"at": "2026-01-01T00:00:01.000Z"} for fact in facts]
         return {"schema": "watchdogd.status/1", "targets": [{**TARGET, "recent": recent}]}
-    told: dict[str, object] = {"remedy": request.get("remedy"), "until": None, "container": "c1", "started": "t1"}
+    told: dict[str, object] = {
+        "remedy": request.get("remedy"),
+        "until": None,
+        "container": "c1",
+        "started": "t1",
+    }
     harm = "destructive" if request.get("remedy") == "restart_container" else "harmless"
     told |= {"harm": harm, "signs": ["a kernel was busy"], "impossible": ""}
     at = "2026-01-01T00:00:00.000+00:00"

@@ -80,7 +80,7 @@ class Scene:
         tools.mkdir()
         self.pane = self.folder / "pane"
         self.run = f"{self.process.pid}:1700000000"
-        self.pane.write_text(f"{self.run}\n77:1700000000\n")
+        self.pane.write_text(f"{self.run} 0\n77:1700000000 1\n")
         (tools / "tmux").write_text(TMUX.format(pane=shlex.quote(str(self.pane))))
         (tools / "tmux").chmod(0o755)
         env = {"HOME": str(self.folder), "PATH": f"{tools}:{os.environ['PATH']}"}
@@ -207,7 +207,7 @@ def test_another_one_at_work_forbids_it(scene: Scene) -> None:
     assert scene.act().result is GuardResult.ACTED
 
 
-@pytest.mark.parametrize("pane", ["1:1700000000\n", "", "garbage\n", "$(touch evil)\n"])
+@pytest.mark.parametrize("pane", ["1:1700000000 0\n", "", "garbage\n", "$(touch evil) 0\n"])
 def test_another_generation_is_not_touched(one: Scene, pane: str) -> None:
     one.pane.write_text(pane)
     assert (one.act().result, one.acts()) == (GuardResult.CHANGED, 0)
@@ -263,6 +263,16 @@ def test_a_process_that_was_started_since_forbids_it(scene: Scene) -> None:
     assert "was started" in answer.detail
 
 
+def test_what_runs_in_another_pane_forbids_it(one: Scene) -> None:
+    """It would end with the session."""
+    with subprocess.Popen(["sleep", "300"]) as other:
+        try:
+            one.pane.write_text(f"{one.run} 0\n{other.pid}:1700000000 0\n")
+            assert (one.act().result, one.acts()) == (GuardResult.VETO, 0)
+        finally:
+            other.kill()
+
+
 def test_the_runtimes_own_server_may_be_busy(one: Scene) -> None:
     (process,) = one.order.seen.processes or ()
     server = replace(one.order.seen, processes=(), servers=((process.pid, process.started),))
@@ -277,7 +287,7 @@ def test_a_persons_order_is_stopped_by_no_veto_and_no_budget(scene: Scene) -> No
     assert scene.act(key(order, "i2")).result is GuardResult.PAUSED
     (scene.folder / ".watchdogd" / "PAUSE").unlink()
     assert scene.act(order).result is GuardResult.REPEAT
-    scene.pane.write_text("1:1\n")
+    scene.pane.write_text("1:1 0\n")
     assert scene.act(key(order, "i3")).result is GuardResult.CHANGED
     assert scene.acts() == 1
 
@@ -360,7 +370,7 @@ def test_a_home_that_cannot_be_written_forbids_it(one: Scene) -> None:
 @pytest.mark.parametrize("same_key", [True, False])
 def test_many_at_once_act_once(one: Scene, same_key: bool) -> None:
     """I21. What the act changes is what the next one looks at."""
-    changes = f"echo 9:9 >{shlex.quote(str(one.pane))}; sleep 0.3"
+    changes = f"echo 9:9 0 >{shlex.quote(str(one.pane))}; sleep 0.3"
     orders = [one.order if same_key else key(one.order, f"agent{n}") for n in range(6)]
     from concurrent.futures import ThreadPoolExecutor
 

@@ -243,12 +243,18 @@ class TestProbe:
             ),
             (
                 Kind.SESSION,
-                Reading(observations=(), session=SessionSight(read_at=0, generation="42:17")),
-                ("-", "42"),
+                Reading(
+                    observations=(),
+                    session=SessionSight(read_at=0, generation="42:17", panes=(42, 43)),
+                ),
+                ("-", "42 43"),
             ),
             (
                 Kind.CONTAINER,
-                Reading(observations=(), session=SessionSight(read_at=0, generation="42:17")),
+                Reading(
+                    observations=(),
+                    session=SessionSight(read_at=0, generation="42:17", panes=(42,)),
+                ),
                 ("-", "-"),
             ),
         ],

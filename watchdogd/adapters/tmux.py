@@ -210,6 +210,9 @@ def parse_panes(printed: bytes, read_at: float) -> SessionSight:
         read_at=read_at,
         exists=True,
         generation=f"{first.group(1)}:{first.group(2)}",
+        panes=tuple(
+            int(pane.group(1)) for pane in panes if pane is not None and pane.group(3) == "0"
+        ),
         command_running=any(pane is not None and pane.group(3) == "0" for pane in panes),
     )
 

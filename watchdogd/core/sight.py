@@ -112,6 +112,8 @@ class SessionSight:
     exists: bool | None = None
     generation: str | None = None
     """``pid:start`` of the pane's process."""
+    panes: tuple[int, ...] = ()
+    """Process ids of all panes that are not dead: what ends with the session."""
     command_running: bool | None = None
     """``kind = "session"``: is something running in it (a dead pane kept on purpose is not)."""
 

@@ -3,7 +3,7 @@
 #
 #   MARK       random text; all that counts stands between two lines of it
 #   CONTAINER  full id of the container whose processes are wanted, or -
-#   PID        process whose descendants (itself included) are wanted, or -
+#   PID        processes whose descendants (themselves included) are wanted, between spaces, or -
 #
 # Prints key=value lines. Each value has its own try: one that fails leaves its line out, and says
 # nothing about the others. POSIX sh, for dash and busybox alike.

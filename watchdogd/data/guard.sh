@@ -76,10 +76,9 @@ as_meant() {
       ;;
     session)
       # $socket is one of our own options, so it may be split
-      seen=$(bounded 10 tmux $socket list-panes -s -t "=$meant:" -F '#{pane_pid}:#{session_created}') ||
-        return 1
-      [ "${seen%%
-*}" = "$run" ]
+      seen=$(bounded 10 tmux $socket list-panes -s -t "=$meant:" \
+        -F '#{pane_pid}:#{session_created} #{pane_dead}') || return 1
+      [ "${seen%% *}" = "$run" ]
       ;;
     *) return 1 ;;
   esac
@@ -158,7 +157,9 @@ if [ "$who" = agent ]; then
       nobody_works of_container
       ;;
     session)
-      pid=${run%%:*}
+      pid=$(printf '%s\n' "$seen" | while read -r pane dead; do
+        [ "$dead" = 0 ] && printf '%s ' "${pane%%:*}"
+      done)
       nobody_works of_pid
       ;;
   esac

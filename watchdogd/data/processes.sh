@@ -23,7 +23,7 @@ of_container() {
 
 of_pid() {
   set +f
-  family=" $pid " pairs=
+  family=" $pid " pairs='' gone=
   for file in /proc/[0-9]*/stat; do
     stat=
     while IFS= read -r line || [ -n "$line" ]; do stat="$stat $line"; done <"$file" || continue
@@ -34,7 +34,8 @@ of_pid() {
     pairs="$pairs ${child%/stat}:$2"
   done
   set -f
-  [ -r "/proc/$pid/stat" ] || return 0
+  for child in $pid; do [ -r "/proc/$child/stat" ] || gone=yes; done
+  [ -z "$gone" ] || return 0
   grown=yes
   while [ -n "$grown" ]; do
     grown=

@@ -24,7 +24,6 @@ DISK_FULL_BYTES = 100 * 1024**2
 _LIMIT = 8 * 1024**2
 _NOBODY = "-"
 _CONTAINER = re.compile(r"[0-9a-f]{12,64}")
-_PID = re.compile(r"([1-9][0-9]{0,9}):")
 _BOOT_ID = re.compile(r"[0-9a-f-]{8,64}")
 _NUMBER = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,6})?")
 _WHOLE = re.compile(r"[0-9]{1,18}")
@@ -133,15 +132,14 @@ def _base(word: str) -> str:
 
 
 def _whose(reach: Reach, so_far: Sequence[Reading]) -> tuple[str, str]:
-    """The container id and the pane's process id whose processes are to be listed."""
+    """The container id and the panes' process ids whose processes are to be listed."""
     container = pid = _NOBODY
     for reading in so_far:
         found = reading.container
         if found is not None and found.status is ContainerStatus.RUNNING and found.id:
             container = found.id if _CONTAINER.fullmatch(found.id) else _NOBODY
         if reading.session is not None and reach.target.runtime.kind is Kind.SESSION:
-            match = _PID.match(reading.session.generation or "")
-            pid = match.group(1) if match else _NOBODY
+            pid = " ".join(str(pane) for pane in reading.session.panes) or _NOBODY
     return container, pid
 
 
