@@ -51,5 +51,7 @@ def ratio(samples: tuple[bool, ...]) -> float:
 def unsteady(flaps: Flaps) -> bool:
     """Did so many of the last rounds fail that "up" would be a lie?"""
     recent = flaps.recent
+    if len(recent) < RECENT or recent.count(False) < RECENT_FAILS:
+        return False
     runs = sum(1 for old, new in pairwise((True, *recent)) if old and not new)
-    return len(recent) == RECENT and recent.count(False) >= RECENT_FAILS and runs >= RECENT_RUNS
+    return runs >= RECENT_RUNS

@@ -12,6 +12,7 @@ from watchdogd.core.model import Observation, Verdict
 from watchdogd.core.words import Cause, Kind, Layer, Outcome, ProbeName
 
 BELOW_RUNTIME = (Layer.NETWORK, Layer.SSH, Layer.HOST, Layer.CONTAINER, Layer.FORWARD)
+LAYERS = tuple(Layer)
 WAY = (Layer.NETWORK, Layer.SSH, Layer.FORWARD)
 """The layers between the client and the server: nothing passes while one of them fails."""
 
@@ -133,21 +134,22 @@ def _propagated(
     seen: Sequence[Observation], kind: Kind, root: Layer | None, *, usable: bool
 ) -> tuple[tuple[Layer, Outcome], ...]:
     """Each layer's outcome as shown: a FAIL other than the root's layer becomes UNKNOWN."""
-    table: list[tuple[Layer, Outcome]] = []
-    for layer in Layer:
-        outcomes = [
-            one.outcome
-            for one in seen
-            if one.layer is layer
-            and not (kind is Kind.CONTAINER and one.probe is ProbeName.SESSION)
-        ]
-        if layer is root:
-            shown = Outcome.FAIL
-        elif layer is Layer.RUNTIME and usable:
-            shown = Outcome.OK
-        elif Outcome.FAIL in outcomes or not outcomes or Outcome.UNKNOWN in outcomes:
-            shown = Outcome.UNKNOWN
-        else:
-            shown = Outcome.OK
-        table.append((layer, shown))
-    return tuple(table)
+    failed, unknown, seen_at = set[Layer](), set[Layer](), set[Layer]()
+    for one in seen:
+        if kind is Kind.CONTAINER and one.probe is ProbeName.SESSION:
+            continue
+        seen_at.add(one.layer)
+        if one.outcome is Outcome.FAIL:
+            failed.add(one.layer)
+        elif one.outcome is Outcome.UNKNOWN:
+            unknown.add(one.layer)
+    sound = seen_at - failed - unknown
+    if usable:
+        sound.add(Layer.RUNTIME)
+    return tuple(
+        (
+            layer,
+            Outcome.FAIL if layer is root else Outcome.OK if layer in sound else Outcome.UNKNOWN,
+        )
+        for layer in LAYERS
+    )

@@ -175,9 +175,9 @@ def _presence(state: TargetState, run: float) -> tuple[Sign, ...]:
 # ---------------------------------------------------------------- what a round adds
 
 
-def take(turn: Turn, event: Observed) -> None:
-    """Remember what this round shows. Only for one that is neither void nor late; call it before the
-    state's sight is replaced."""
+def seen(turn: Turn, event: Observed) -> Life:
+    """What is known after this round. Only for one that is neither void nor late, and before the state's
+    sight is replaced."""
     sight, life = event.sight, turn.state.life
     if sight.host is not None:
         life = _host(turn, life, sight.host)
@@ -192,7 +192,7 @@ def take(turn: Turn, event: Observed) -> None:
         life = replace(life, busy_run=None, busy=frozenset())
     if sight.training is not None:
         life = _training(life, sight.training)
-    turn.change(life=life)
+    return life
 
 
 def work_between(older: HostSight, newer: HostSight) -> bool | None:

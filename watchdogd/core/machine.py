@@ -93,7 +93,8 @@ def step(
     """What becomes of a target by one event. See the module's docstring for what is guaranteed."""
     slept = event.slept if isinstance(event, Resumed) else 0.0
     account = booked(state.account, state.shown, env.boot, asleep=slept)
-    turn = Turn(replace(state, account=account), policy, env)
+    turn = Turn(state, policy, env)
+    turn.change(account=account)
     _take(turn, event)
     _carry_on(turn)
     return turn.state, tuple(turn.commands)
@@ -196,7 +197,9 @@ def _bind(turn: Turn) -> None:
 
 def _dial(turn: Turn) -> None:
     """Dial when one is due, unless a confirmed cause makes that dial a remedy of its own."""
-    turn.change(dialing=dialing.unanswered(turn.state.dialing, turn.env))
+    known = dialing.unanswered(turn.state.dialing, turn.env)
+    if known is not turn.state.dialing:
+        turn.change(dialing=known)
     state = turn.state
     if not dialing.due(state.dialing, turn.env) or remedying.redial_is_remedy(state, turn.policy):
         return

@@ -16,6 +16,7 @@ from watchdogd.core.judge import judge
 from watchdogd.core.model import (
     Incident,
     Life,
+    Observation,
     Streak,
     TargetState,
     Verdict,
@@ -106,10 +107,9 @@ def observed(turn: Turn, event: Observed) -> None:
     if not turn.state.round_open or event.round != turn.state.round:
         return
     hurry = turn.state.hurry
-    turn.change(round_open=False, hurry=False)
     verdict = judge(event.observations, turn.policy.kind)
     counts = not (event.stalled or verdict.void or event.started < turn.state.ignore_before)
-    _remember(turn, event)
+    turn.change(round_open=False, hurry=False, observations=_remembered(turn.state, event))
     if counts:
         seeing.take(turn, event)
     if counts and _foreign(turn, event, verdict):
@@ -121,11 +121,11 @@ def observed(turn: Turn, event: Observed) -> None:
     turn.look_again(pause)
 
 
-def _remember(turn: Turn, event: Observed) -> None:
-    """Keep what was seen last of each probe: this round's word replaces the former one."""
+def _remembered(state: TargetState, event: Observed) -> tuple[Observation, ...]:
+    """What was seen last of each probe: this round's word replaces the former one."""
     seen = {one.probe for one in event.observations}
-    kept = tuple(one for one in turn.state.observations if one.probe not in seen)
-    turn.change(observations=(*event.observations, *kept))
+    kept = tuple(one for one in state.observations if one.probe not in seen)
+    return (*event.observations, *kept)
 
 
 def _foreign(turn: Turn, event: Observed, verdict: Verdict) -> bool:
@@ -168,10 +168,11 @@ def _count(turn: Turn, verdict: Verdict, since: float) -> None:
         return
     if verdict.outcome is Outcome.OK and life.stalled(turn.state, turn.policy, turn.env.run):
         verdict = _stalled(verdict)
-    turn.change(verdict=verdict, verdict_since=since)
+    flaps = turn.state.flaps
     if verdict.cause not in NO_NETWORK:
         good = verdict.outcome is Outcome.OK
-        turn.change(flaps=flapping.seen(turn.state.flaps, good=good, run=turn.env.run))
+        flaps = flapping.seen(flaps, good=good, run=turn.env.run)
+    turn.change(verdict=verdict, verdict_since=since, flaps=flaps)
     if verdict.outcome is Outcome.OK:
         _good(turn)
     elif verdict.cause is not None:

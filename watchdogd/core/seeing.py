@@ -19,7 +19,6 @@ def take(turn: Turn, event: Observed) -> None:
     old, new = turn.state.sight, event.sight
     _forget_death(turn, event)
     _look_for_engine(turn, event)
-    life.take(turn, event)
     _look_for_person(turn, new.container)
     sight = Sight(
         host=new.host or old.host,
@@ -29,7 +28,7 @@ def take(turn: Turn, event: Observed) -> None:
         kernels=new.kernels or old.kernels,
         training=new.training or old.training,
     )
-    turn.change(sight=sight)
+    turn.change(sight=sight, life=life.seen(turn, event))
 
 
 def told_of_death(turn: Turn, event: ContainerDied) -> None:
