@@ -43,17 +43,20 @@ incident_duration_seconds, incident_detection_seconds | histogram | target
 container_running, container_start_time_seconds | gauge | target
 container_restarts_total, container_oom_kills_total | counter | target
 session_up | gauge | target
+kernels, kernels_busy | gauge | target
+training_active, training_step, training_progress_ratio | gauge | target
+training_last_progress_timestamp_seconds | gauge | target
+gpu_utilization_ratio, gpu_memory_used_bytes, gpu_memory_total_bytes | gauge | target, gpu
 suspended_seconds_total, resumes_total, clock_steps_total | counter |
 online | gauge |
 log_messages_total | counter | level
 """
-"""Published; changed only with a note in the changelog. Kernels, training, GPU and notifications are
+"""Published; changed only with a note in the changelog. What is lost and resumed, and notifications, are
 published too, and exported once something feeds them."""
 UNFED = (
-    "kernels",
     "kernel_replaced",
-    "training_",
-    "gpu_",
+    "training_lost",
+    "training_resumes",
     "notification",
 )
 

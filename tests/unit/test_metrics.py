@@ -21,11 +21,13 @@ from watchdogd.core.commands import (
 from watchdogd.core.events import DialFailed, Event, LinkUp, Observed, Woke
 from watchdogd.core.model import (
     Account,
+    Beacon,
     Charge,
     Dialing,
     Env,
     Incident,
     Intent,
+    Life,
     Observation,
     Policy,
     TargetState,
@@ -35,8 +37,13 @@ from watchdogd.core.model import (
 from watchdogd.core.sight import (
     ContainerSight,
     Generation,
+    GpuDevice,
+    GpuSight,
+    GpuTool,
+    KernelSight,
     SessionSight,
     Sight,
+    TrainingSight,
 )
 from watchdogd.core.words import (
     LIVE_STATES,
@@ -243,9 +250,35 @@ def test_both_formats_parse_and_nothing_is_called_created(bench: Bench) -> None:
 
 
 def test_every_metric_of_the_catalogue_is_exported_and_no_other() -> None:
-    body = Bench().sink.render("")[0].decode()
+    bench = Bench(Policy(watches_training=True))
+    bench.change(sight=WORK)
+    body = bench.sink.render("")[0].decode()
     exported = {line.split()[2] for line in body.splitlines() if line.startswith("# TYPE")}
     assert exported == {PREFIX + metric.name for metric in METRICS}
+
+
+WORK = Sight(
+    gpu=GpuSight(
+        read_at=1.0,
+        tool=GpuTool.OK,
+        devices=(GpuDevice(index=3, uuid="G", utilization=0.5, memory_used=7, memory_total=9),),
+    ),
+    kernels=KernelSight(read_at=1.0, kernels=frozenset("ab"), busy=frozenset("a")),
+    training=TrainingSight(read_at=1.0, step=30.0, total=40.0),
+)
+
+
+def test_what_works_in_the_runtime_is_told_in_numbers() -> None:
+    bench = Bench(Policy(watches_training=True))
+    stamp = "training_last_progress_timestamp_seconds"
+    assert (bench.of(stamp), bench.of("training_active")) == (START, 0)
+    moved = Beacon(mark="30", advanced=ENV.run - 5.0, read_at=ENV.run)
+    bench.change(sight=WORK, life=Life(progress=moved))
+    assert (bench.of(stamp), bench.of("training_active")) == (ENV.wall - 5.0, 1)
+    assert (bench.of("training_step"), bench.of("training_progress_ratio")) == (30, 0.75)
+    assert (bench.of("kernels"), bench.of("kernels_busy")) == (2, 1)
+    assert bench.of("gpu_utilization_ratio", gpu="3") == 0.5
+    assert not [name for name, _ in Bench().scrape() if name.startswith(("training", "gpu"))]
 
 
 def test_help_texts_say_something() -> None:

@@ -95,6 +95,12 @@ def unread(state: TargetState, policy: Policy, run: float) -> str:
     return ""
 
 
+def moving(state: TargetState, policy: Policy, run: float) -> bool:
+    """Does a configured sign of a training run move: a beacon in its time, or the log?"""
+    log = state.life.log_run
+    return bool(_progress(state, policy, run)) or (log is not None and run - log <= SIGN_SECONDS)
+
+
 def good_moment(state: TargetState, run: float) -> str:
     """What an operator may want to know while a remedy waits for the work's end: that little would be
     lost right now. Never a reason to act by itself."""

@@ -365,13 +365,13 @@ class _ViewCollector(Collector):
             if policy is None:
                 continue  # a target that comes or goes at this very moment
             yield from series.of_target(
-                target, state, policy, self._causes, self._tunnel(target), env
+                target, state, policy, self._causes, self._tunnel(target), env, view.started_wall
             )
 
 
 def _shape(policy: Policy) -> object:
     """What decides which series a target has."""
-    return policy.kind, policy.view_session
+    return policy.kind, policy.view_session, policy.watches_training, policy.gpus
 
 
 def _family(metric: Metric) -> CounterMetricFamily | GaugeMetricFamily:

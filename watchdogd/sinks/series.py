@@ -11,6 +11,7 @@ from datetime import datetime
 
 from watchdogd.core.budget import limits, remaining
 from watchdogd.core.choose import remedies_of
+from watchdogd.core.life import moving
 from watchdogd.core.model import (
     Env,
     Policy,
@@ -122,8 +123,10 @@ def of_target(
     causes: tuple[Cause, ...],
     tunnel: TunnelFacts,
     env: Env,
+    started_wall: float,
 ) -> Iterator[Sample]:
-    """Every gauge and running total that the View holds of one target."""
+    """Every gauge and running total that the View holds of one target. ``started_wall``: what a time
+    that was not seen yet stands at."""
     one = (name,)
     cause = state.verdict.cause
     yield "target_up", one, float(bool(state.verdict.usable))
@@ -148,6 +151,7 @@ def of_target(
             left = remaining(remedy, state, policy, env)
             yield "remedy_budget_remaining", (name, remedy), float(left or 0)
     yield from _of_runtime(name, state, policy)
+    yield from _of_work(name, state, policy, env, started_wall)
 
 
 def _of_runtime(name: str, state: TargetState, policy: Policy) -> Iterator[Sample]:
@@ -159,6 +163,34 @@ def _of_runtime(name: str, state: TargetState, policy: Policy) -> Iterator[Sampl
     if has_session(policy):
         session = state.sight.session
         yield "session_up", (name,), float(session is not None and bool(session.exists))
+
+
+def _of_work(
+    name: str, state: TargetState, policy: Policy, env: Env, started_wall: float
+) -> Iterator[Sample]:
+    kernels = state.sight.kernels
+    yield "kernels", (name,), float(len(kernels.kernels) if kernels else 0)
+    yield "kernels_busy", (name,), float(len(kernels.busy) if kernels else 0)
+    if policy.watches_training:
+        yield from _of_training(name, state, policy, env, started_wall)
+    for device in state.sight.gpu.devices if state.sight.gpu else ():
+        one = (name, str(device.index))
+        yield "gpu_utilization_ratio", one, device.utilization or 0.0
+        yield "gpu_memory_used_bytes", one, float(device.memory_used or 0)
+        yield "gpu_memory_total_bytes", one, float(device.memory_total or 0)
+
+
+def _of_training(
+    name: str, state: TargetState, policy: Policy, env: Env, started_wall: float
+) -> Iterator[Sample]:
+    seen, beacons = state.sight.training, (state.life.progress, state.life.checkpoint)
+    step = seen.step if seen and seen.step is not None else 0.0
+    total = seen.total if seen and seen.total else 0.0
+    moved = [env.wall - (env.run - one.advanced) for one in beacons if one is not None]
+    yield "training_active", (name,), float(moving(state, policy, env.run))
+    yield "training_step", (name,), step
+    yield "training_progress_ratio", (name,), min(1.0, max(0.0, step / total)) if total else 0.0
+    yield "training_last_progress_timestamp_seconds", (name,), max(moved, default=started_wall)
 
 
 def has_session(policy: Policy) -> bool:
