@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from watchdogd.core.commands import Apply, Command, Dial, Fact, Probe, Publish, Wake
 from watchdogd.core.events import (
+    ClockStepped,
     ContainerDied,
     DialFailed,
     Event,
@@ -100,6 +101,15 @@ class World:
     """The truth, the clocks, and the loop."""
 
     policy: Policy = field(default_factory=Policy)
+    agent: Cause | None = None
+    """What is wrong with the agent itself."""
+    host: Cause | None = None
+    """What is wrong with the server as a machine."""
+    load: float = 0.5
+    """Of each of its processors."""
+    uptime: float = 1e6
+    boot: str = "server-boot"
+    """The server's boot id."""
     network: bool = True
     dial: Cause | None = None
     """Why a dial fails now; None = it succeeds."""
@@ -146,6 +156,7 @@ class World:
     now: float = 1000.0
     slept: float = 0.0
     chance: float = 0.5
+    wall_ahead: float = 0.0
     boot_id: str = "laptop-boot"
     fleet: int = 0
     """Destructive remedies of all targets lately."""
@@ -185,7 +196,7 @@ class World:
         return Env(
             run=self.now,
             boot=self.now + self.slept,
-            wall=1.7e9 + self.now + self.slept,
+            wall=1.7e9 + self.now + self.slept + self.wall_ahead,
             boot_id=self.boot_id,
             chance=self.chance,
             fleet=self.fleet,
@@ -232,6 +243,12 @@ class World:
         while not self.state.round_open:
             self.play(0.5)
         self.queue = [one for one in self.queue if not isinstance(one[2], Observed)]
+        return self
+
+    def set_clock(self, by: float) -> World:
+        """Somebody sets the laptop's wall clock."""
+        self.wall_ahead += by
+        self.take(ClockStepped(by=by))
         return self
 
     def sleep(self, seconds: float) -> World:
@@ -390,7 +407,7 @@ class World:
         """What honest probes would report of the truth."""
         self.told = {name: getattr(self, name) for name in TRUTH}
         started = self.now
-        seen: list[Observation] = [self.one(ProbeName.AGENT, None)]
+        seen: list[Observation] = [self.one(ProbeName.AGENT, self.agent)]
         seen.append(self.one(ProbeName.NETWORK, None if self.network else Cause.OFFLINE))
         linked = self.link is not None and not self.silent
         lost = self.dial or Cause.LINK_LOST
@@ -426,7 +443,7 @@ class World:
         return {
             ProbeName.CONTAINER: self.container,
             ProbeName.SESSION: session,
-            ProbeName.HOST: None,
+            ProbeName.HOST: self.host,
             ProbeName.RUNTIME_SERVER: broken if self.runtime_seen_on_server else None,
         }
 
@@ -460,9 +477,9 @@ class World:
         )
         host = HostSight(
             read_at=self.now,
-            boot_id="server-boot",
-            uptime_seconds=1e6,
-            load_per_core=0.5,
+            boot_id=self.boot,
+            uptime_seconds=self.uptime,
+            load_per_core=self.load,
             disk_free_bytes=10**12,
             inodes_free_ratio=0.9,
             processes=processes if self.processes_readable else None,

@@ -145,3 +145,28 @@ def test_the_budgets_are_those_of_the_core() -> None:
         for name in re.findall(r"`(\w+)`", names):
             told[name] = [(int(most), 3600.0 * int(h.replace("an", "1"))) for most, h in windows]
     assert told == {str(remedy): list(windows) for remedy, windows in LIMITS.items()}
+
+
+FAULTS_PAGE = ROOT / "docs" / "reference" / "faults.md"
+ROWS = [
+    [cell.strip() for cell in line.strip("|").split("|")]
+    for line in FAULTS_PAGE.read_text().splitlines()
+    if re.match(r"\| F\d\d ", line)
+]
+
+
+def test_every_fault_that_is_played_is_on_the_page_and_no_other() -> None:
+    from tests.core.test_faults import FAULTS
+
+    played = {row[0] for row in ROWS if row[2] == "yes"}
+    assert played == {*FAULTS, "F61"}  # F61 has a test of its own there
+    assert len({row[0] for row in ROWS}) == len(ROWS)
+
+
+def test_every_test_on_real_parts_that_the_page_names_exists_and_they_are_20_or_more() -> None:
+    named = {cell for row in ROWS for cell in re.findall(r"`(tests/[^`]+)`", row[4])}
+    for name in named:
+        file, _, test = name.partition("::")
+        assert f"def {test}(" in (ROOT / file).read_text(), name
+    real = {row[0] for row in ROWS if re.search(r"tests/(e2e|integration)/", row[4])}
+    assert len(real) >= 20
