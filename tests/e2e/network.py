@@ -32,7 +32,7 @@ class Laptop:
     """A network namespace with one cable to this machine. Root only; ``close`` takes it away."""
 
     def __init__(self) -> None:
-        mark, net = f"{random.randrange(16**6):06x}", random.randrange(256)  # noqa: S311
+        mark, net = f"{random.randrange(16**6):06x}", random.randrange(256)
         self.name = f"wd{mark}"
         self.cable, self._other = f"wl{mark}", f"ws{mark}"
         self.address, self.server = f"10.214.{net}.2", f"10.214.{net}.1"

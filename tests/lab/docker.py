@@ -175,7 +175,7 @@ def _ip(*args: str) -> bool:
 def _make_bridge() -> str:
     """A bridge with a free /24 of its own; two callers at once cannot get the same one."""
     for _ in range(50):
-        name, net = f"wd{random.randrange(16**6):06x}", random.randrange(256)  # noqa: S311
+        name, net = f"wd{random.randrange(16**6):06x}", random.randrange(256)
         network = ipaddress.ip_network(f"10.213.{net}.0/24")
         routes = subprocess.run(["ip", "-4", "route"], capture_output=True, check=True, timeout=10)
         if f"10.213.{net}." in routes.stdout.decode():
