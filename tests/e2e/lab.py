@@ -336,7 +336,9 @@ def container_untouched(bench: Bench, *, small: bool = True) -> Iterator[Mark]:
         )
 
     if small:
-        bench.agent.until(small_again, f"descriptors, threads, children: {before}", 20)
+        bench.agent.until(
+            small_again, f"descriptors, threads, children: {before}", 80
+        )  # an idle worker ends after 60 s
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from tests.e2e.network import Laptop
 from tests.lab import needs
 from tests.lab.docker import Dockerd
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(200)]
 
 
 STRANGER = """

@@ -12,7 +12,7 @@ from tests.e2e.network import dropped
 from tests.lab import needs
 from tests.lab.docker import Dockerd
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(200)]
 
 
 @pytest.fixture(scope="module")

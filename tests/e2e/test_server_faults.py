@@ -7,7 +7,7 @@ import pytest
 from tests.e2e.lab import Bench, container_untouched
 from tests.lab.sshd import keygen
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(200)]
 
 
 def test_sshd_restarted(own: Bench) -> None:

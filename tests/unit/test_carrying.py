@@ -296,17 +296,20 @@ def test_a_probe_that_hangs_is_unknown_at_the_deadline_and_not_begun_again_while
     bench: Bench, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("watchdogd.carrying.executor.SERVER_SECONDS", 0.1)
-    bench.server = {ProbeName.HOST: hang(gate), ProbeName.SESSION: ok(ProbeName.SESSION)}
+    bench.server = {
+        ProbeName.HOST: hang(gate),
+        ProbeName.RUNTIME_SERVER: ok(ProbeName.RUNTIME_SERVER),
+    }
     executor = bench.executor()
     executor.carry(Probe(round=1, deep=True), ENV)
     first = bench.observed()
     assert first[ProbeName.HOST].outcome is Outcome.UNKNOWN
-    assert first[ProbeName.SESSION].outcome is Outcome.UNKNOWN
+    assert first[ProbeName.RUNTIME_SERVER].outcome is Outcome.UNKNOWN
     assert first[ProbeName.AGENT].outcome is Outcome.OK
     executor.carry(Probe(round=2, deep=True), ENV)
     second = bench.observed()
     assert "earlier round" in second[ProbeName.HOST].detail
-    assert second[ProbeName.SESSION].outcome is Outcome.OK
+    assert second[ProbeName.RUNTIME_SERVER].outcome is Outcome.OK
     gate.set()
 
 

@@ -140,16 +140,18 @@ class Executor:
         started = self._reach.clock.run()
         joint = Round(command.round, started, self._post)
         timeout = self._reach.target.probe.timeout
+        measures = self._reach.target.policy().measures
+        server = {name: one for name, one in self._server.items() if measures(name)}
         laptop = {**self._laptop, **self._tunnel} if command.deep else self._laptop
         lanes = [self._lane(laptop, timeout + LAPTOP_SLACK, timeout, joint)]
         extra: tuple[Observation, ...] = ()
         link = self._links.status()
         # What is asked over a silent link is not answered, and would hold up the whole round.
         if command.deep and link.link is not None and not link.silent:
-            lanes.append(self._lane(self._server, SERVER_SECONDS, SERVER_SECONDS, joint))
+            lanes.append(self._lane(server, SERVER_SECONDS, SERVER_SECONDS, joint))
         elif command.deep:
             why = "the SSH link is silent" if link.silent else "no SSH link"
-            extra = tuple(unknown(name, started, started, why) for name in self._server)
+            extra = tuple(unknown(name, started, started, why) for name in server)
         joint.begin(tuple(lanes), extra)
 
     def _lane(self, probes: Probes, seconds: float, each: float, joint: Round) -> Lane:

@@ -167,6 +167,25 @@ class Policy:
     deep_every: int = 4
     """A healthy target's server side is read in every n-th round."""
 
+    def measures(self, probe: ProbeName) -> bool:
+        """Does this probe ever say anything about such a target?"""
+        match probe:
+            case ProbeName.CONTAINER:
+                return self.kind is Kind.CONTAINER
+            case ProbeName.SESSION:
+                return self.has_session
+            case ProbeName.GPU:
+                return self.gpus
+            case ProbeName.TRAINING:
+                return self.watches_training
+            case _:
+                return True
+
+    @property
+    def has_session(self) -> bool:
+        """Does anybody look for a tmux session of this target?"""
+        return self.kind is Kind.SESSION or (self.kind is Kind.CONTAINER and self.view_session)
+
     @property
     def short_seconds(self) -> float:
         """Awake-observed time that confirms an ordinary fault, with 3 failures (20 s)."""

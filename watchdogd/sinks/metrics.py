@@ -181,7 +181,7 @@ class MetricsSink:
     def _prepare_probes(self, target: str, policy: Policy, now: float) -> None:
         made = self._made
         for probe, causes in self._probes.items():
-            if not series.has_probe(probe, policy):
+            if not policy.measures(probe):
                 continue
             made.probe_seconds.labels(target, probe)
             made.probe_attempts.labels(target, probe)

@@ -160,7 +160,7 @@ def _of_runtime(name: str, state: TargetState, policy: Policy) -> Iterator[Sampl
         running = seen is not None and seen.status is ContainerStatus.RUNNING
         yield "container_running", (name,), float(running)
         yield "container_start_time_seconds", (name,), unix_time(seen.started if seen else "")
-    if has_session(policy):
+    if policy.has_session:
         session = state.sight.session
         yield "session_up", (name,), float(session is not None and bool(session.exists))
 
@@ -191,18 +191,6 @@ def _of_training(
     yield "training_step", (name,), step
     yield "training_progress_ratio", (name,), min(1.0, max(0.0, step / total)) if total else 0.0
     yield "training_last_progress_timestamp_seconds", (name,), max(moved, default=started_wall)
-
-
-def has_session(policy: Policy) -> bool:
-    """Does anybody look for a tmux session of this target?"""
-    return policy.kind is Kind.SESSION or (policy.kind is Kind.CONTAINER and policy.view_session)
-
-
-def has_probe(probe: ProbeName, policy: Policy) -> bool:
-    """Does this probe ever say anything about such a target?"""
-    if probe is ProbeName.CONTAINER:
-        return policy.kind is Kind.CONTAINER
-    return has_session(policy) if probe is ProbeName.SESSION else True
 
 
 def needs_hand(state: TargetState) -> bool:
