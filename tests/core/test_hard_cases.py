@@ -134,6 +134,40 @@ def test_container_that_ended_with_the_engine_is_started_with_it() -> None:
 # ---------------------------------------------------------------- evidence
 
 
+@pytest.mark.parametrize(
+    ("after", "started"),
+    [(0.0, True), (100.0, True), (-40.0, True), (121.0, False), (-61.0, False), (None, False)],
+)
+def test_engine_that_was_restarted_between_two_looks_explains_the_end(
+    after: float | None, started: bool
+) -> None:
+    """``after``: from the container's end to the engine's start, by the server's clock."""
+    world = healthy(stopped_by_person=None)
+    world.ended_at = 1e9
+    world.engine_started_at = None if after is None else 1e9 + after
+    world.container = Cause.CONTAINER_EXITED
+    world.play(300)
+    assert world.applied == ([Remedy.START_CONTAINER] if started else [])
+    assert world.broken == []
+
+
+def test_engines_start_explains_no_run_that_was_never_seen_healthy() -> None:
+    world = healthy(stopped_by_person=None)
+    world.ended_at = world.engine_started_at = 1e9
+    world.life += 1
+    world.container = Cause.CONTAINER_EXITED
+    world.play(300)
+    assert world.applied == []
+
+
+def test_person_who_stopped_it_is_respected_though_the_engine_was_restarted_then() -> None:
+    world = healthy(stopped_by_person=True)
+    world.ended_at = world.engine_started_at = 1e9
+    world.container = Cause.CONTAINER_EXITED
+    world.play(300)
+    assert world.applied == []
+
+
 def test_nothing_is_created_while_a_runtime_answers_on_the_server() -> None:
     world = World(container=Cause.CONTAINER_MISSING)
     lie(

@@ -86,6 +86,34 @@ def test_idle_memory_of_a_gpu_counts_for_an_hour() -> None:
     assert world.applied == [Remedy.RESTART_CONTAINER]
 
 
+def test_held_memory_counts_an_hour_from_the_last_other_sign() -> None:
+    """A run that waits for data for some minutes, after hours of a hang, is not ended."""
+    world = healthy(gpu_held=True, working=True)
+    world.runtime = Cause.RUNTIME_HUNG
+    world.play(2 * HOUR)
+    world.working = False
+    world.play(0.9 * HOUR)
+    assert world.applied == []
+    world.play(0.5 * HOUR)
+    assert world.applied == [Remedy.RESTART_CONTAINER]
+
+
+def test_a_process_that_worked_and_is_still_there_may_wait_for_data() -> None:
+    world = healthy(working=True)
+    world.runtime = Cause.RUNTIME_HUNG
+    world.play(HOUR)
+    world.working = False
+    world.play(0.9 * world.policy.hung_after)
+    assert world.applied == []
+    world.working = True
+    world.play(30)
+    world.working = False
+    world.play(0.9 * world.policy.hung_after)
+    assert world.applied == []
+    world.play(300)
+    assert world.applied == [Remedy.RESTART_CONTAINER]
+
+
 def test_a_gpu_that_somebody_else_uses_is_no_sign() -> None:
     world = healthy()  # process 4711 on GPU-1 is none of the runtime's
     world.runtime = Cause.RUNTIME_HUNG

@@ -144,6 +144,9 @@ class World:
     processes_readable: bool = True
     server_readable: bool = True
     stopped_by_person: bool | None = False
+    engine_started_at: float | None = None
+    ended_at: float = 0.0
+    """By the server's clock, as the one before."""
     own_policy: bool = False
     image_present: bool = True
     remedies_work: bool = True
@@ -484,6 +487,7 @@ class World:
             inodes_free_ratio=0.9,
             processes=processes if self.processes_readable else None,
             io_bytes=self.io,
+            engine_started_at=self.engine_started_at,
             pressure_ratio=self.pressure,
         )
         session = SessionSight(
@@ -555,6 +559,7 @@ class World:
             status=ContainerStatus.EXITED if exited else ContainerStatus.RUNNING,
             started=f"life-{self.life}",
             started_at=float(self.life),
+            finished_at=self.ended_at if exited else 0.0,
             stopped_by_person=self.stopped_by_person if exited else None,
             own_policy_at_work=self.own_policy,
             publish_as_configured=True,

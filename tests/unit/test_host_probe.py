@@ -40,6 +40,8 @@ FACTS = [
     "inodes=16333043 16777216",
     "disk_free_kb=5000000",
     "ticks=100",
+    "engine=2000",
+    "btime=1700000000",
     "process=10 1000 250 tini\t--\tjupyter\tlab",
     "process=11 1001 900 /usr/bin/python3\t/usr/local/bin/jupyter-lab\t--allow-root\t",
     "process=12 1002 4200 " + KERNEL.replace(" ", "\t"),
@@ -59,6 +61,7 @@ class TestParse:
         assert found.boot_id == "7ad7927a-27a8-4eb9-a478-0c66da8e36d7"
         assert found.uptime_seconds == 1847.63
         assert found.load_per_core == 1.5
+        assert found.engine_started_at == 1700000020.0
         assert found.disk_free_bytes == 5_000_000 * 1024
         assert found.inodes_free_ratio == pytest.approx(0.9735, abs=0.001)
         assert found.processes is not None

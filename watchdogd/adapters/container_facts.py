@@ -303,6 +303,7 @@ def sight(
         status=now,
         started=_started(inspected),
         started_at=moment(_started(inspected)) or 0.0,
+        finished_at=(moment(text(inspected, "State", "FinishedAt")) or 0.0) if over else 0.0,
         exit_code=number(inspected, "State", "ExitCode") if over else None,
         restart_count=number(inspected, "RestartCount") or 0,
         restart_policy=_policy(inspected),

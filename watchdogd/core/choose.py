@@ -43,6 +43,9 @@ FAILED_STARTS = 3
 UNVERIFIED_RESTARTS = 2
 FLEET_RESTARTS = 3
 """Of all targets together in 24 h; more where a single one is allowed more."""
+ENGINE_DOWN_SECONDS, ENGINE_UP_SECONDS = 120.0, 60.0
+"""An engine that is restarted ends its containers at most so long before it is up again (it gives them 15 s, and may be slow itself),
+or marks those that its crash left at most so long after."""
 APPROVABLE = frozenset({Refusal.ASK, Refusal.OPERATOR, Refusal.FAILED_START, Refusal.HALTED})
 """What a person's approval lifts."""
 OOM_WINDOW_SECONDS = 3600.0
@@ -215,9 +218,22 @@ def _person(state: TargetState) -> Refused:
         return Refusal.OPERATOR, f"somebody {ended} it: start it yourself when it should run again"
     unknown = container.id is not None and container.stopped_by_person is None
     engine_ended_it = state.engine_lost == (container.id, container.started)
-    if unknown and not engine_ended_it and not _rebooted_since_armed(state):
+    explained = engine_ended_it or _engine_started_then(state) or _rebooted_since_armed(state)
+    if unknown and not explained:
         return Refusal.NO_SIGHT, "the engine no longer tells who stopped it"
     return None
+
+
+def _engine_started_then(state: TargetState) -> bool:
+    """The engine was started anew just when this run ended, which this agent saw healthy: it took its
+    containers along, and its events. Told by the server's clock alone."""
+    armed, container, host = state.armed, state.sight.container, state.sight.host
+    if armed is None or container is None or host is None or host.engine_started_at is None:
+        return False
+    if (armed.container, armed.started) != (container.id, container.started or None):
+        return False
+    after = host.engine_started_at - container.finished_at
+    return container.finished_at > 0 and -ENGINE_UP_SECONDS <= after <= ENGINE_DOWN_SECONDS
 
 
 def _rebooted_since_armed(state: TargetState) -> bool:

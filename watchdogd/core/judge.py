@@ -7,24 +7,29 @@ server. A fault in a lower layer explains what fails above it, so that is *unkno
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from watchdogd.core.model import Observation, Verdict
 from watchdogd.core.words import Cause, Kind, Layer, Outcome, ProbeName
 
 BELOW_RUNTIME = (Layer.NETWORK, Layer.SSH, Layer.HOST, Layer.CONTAINER, Layer.FORWARD)
-LAYERS = tuple(Layer)
+SHOWN = tuple(
+    (layer, (layer, Outcome.FAIL), (layer, Outcome.OK), (layer, Outcome.UNKNOWN)) for layer in Layer
+)
+"""Each layer, and its entry in a verdict if it is the root, sound, or neither. Made once."""
 WAY = (Layer.NETWORK, Layer.SSH, Layer.FORWARD)
 """The layers between the client and the server: nothing passes while one of them fails."""
 
 
 def judge(seen: Sequence[Observation], kind: Kind) -> Verdict:
     """One round's observations -> what they mean. ``judge((), kind)`` is UNKNOWN, never up."""
-    agent = _first(seen, Layer.AGENT)
+    found = _Found.of(seen, kind)
+    agent = found.failed.get(Layer.AGENT)
     if agent is not None:
         return Verdict(void=True, cause=agent.cause, detail=agent.detail, mend=agent.mend)
-    through = _of(seen, ProbeName.RUNTIME_TUNNEL)
-    on_server = _of(seen, ProbeName.RUNTIME_SERVER)
-    root, layer, cause = _root(seen, kind, through, on_server)
+    through = found.probes.get(ProbeName.RUNTIME_TUNNEL)
+    on_server = found.probes.get(ProbeName.RUNTIME_SERVER)
+    root, layer, cause = _root(found, kind, through, on_server)
     usable = _usable(through, layer)
     blind = _blind(seen, layer)
     outcome = Outcome.FAIL if cause else Outcome.OK if usable else Outcome.UNKNOWN
@@ -34,10 +39,39 @@ def judge(seen: Sequence[Observation], kind: Kind) -> Verdict:
         layer=layer,
         usable=usable,
         served=_answer(on_server),
-        layers=_propagated(seen, kind, layer, usable=bool(usable)),
+        layers=_propagated(found, layer, usable=bool(usable)),
         detail=_sentences(root, blind),
         mend=(root.mend if root else "") or (blind.mend if blind else ""),
     )
+
+
+@dataclass(slots=True)
+class _Found:
+    """One round, looked through once. The first word of a probe counts, and the first FAIL of a layer; a
+    missing *view* of a container explains nothing above it, so it is no FAIL of its layer."""
+
+    probes: dict[ProbeName, Observation]
+    failed: dict[Layer, Observation]
+    known: set[Layer]
+    unknown: set[Layer]
+
+    @classmethod
+    def of(cls, seen: Sequence[Observation], kind: Kind) -> _Found:
+        """Of these observations."""
+        found = cls({}, {}, set(), set())
+        view = ProbeName.SESSION if kind is Kind.CONTAINER else None
+        for one in seen:
+            probe, layer, outcome = one.probe, one.layer, one.outcome
+            if probe not in found.probes:
+                found.probes[probe] = one
+            if probe is view:
+                continue
+            found.known.add(layer)
+            if outcome is Outcome.FAIL:
+                found.failed.setdefault(layer, one)
+            elif outcome is Outcome.UNKNOWN:
+                found.unknown.add(layer)
+        return found
 
 
 def _blind(seen: Sequence[Observation], root: Layer | None) -> Observation | None:
@@ -53,7 +87,7 @@ def _sentences(*told: Observation | None) -> str:
 
 
 def _root(
-    seen: Sequence[Observation],
+    found: _Found,
     kind: Kind,
     through: Observation | None,
     on_server: Observation | None,
@@ -68,13 +102,13 @@ def _root(
         # The runtime works on the server: nothing that is odd there is a reason to repair it.
         layers = WAY
     for layer in layers:
-        lower = _first(seen, layer, without_view=kind is Kind.CONTAINER)
+        lower = found.failed.get(layer)
         if lower is not None:
             return lower, layer, lower.cause
     if passes is False and through is not None:
         return _runtime_root(through, on_server, served=served)
     if passes and kind is Kind.CONTAINER:
-        view = _of(seen, ProbeName.SESSION)
+        view = found.probes.get(ProbeName.SESSION)
         if view is not None and view.outcome is Outcome.FAIL:
             return view, Layer.CONTAINER, view.cause
     return None, None, None
@@ -110,46 +144,13 @@ def _answer(observation: Observation | None) -> bool | None:
     return observation.outcome is Outcome.OK
 
 
-def _of(seen: Sequence[Observation], probe: ProbeName) -> Observation | None:
-    return next((one for one in seen if one.probe is probe), None)
-
-
-def _first(
-    seen: Sequence[Observation], layer: Layer, *, without_view: bool = False
-) -> Observation | None:
-    """The first FAIL of a layer; a missing *view* of a container explains nothing above it."""
-    return next(
-        (
-            one
-            for one in seen
-            if one.layer is layer
-            and one.outcome is Outcome.FAIL
-            and not (without_view and one.probe is ProbeName.SESSION)
-        ),
-        None,
-    )
-
-
 def _propagated(
-    seen: Sequence[Observation], kind: Kind, root: Layer | None, *, usable: bool
+    found: _Found, root: Layer | None, *, usable: bool
 ) -> tuple[tuple[Layer, Outcome], ...]:
     """Each layer's outcome as shown: a FAIL other than the root's layer becomes UNKNOWN."""
-    failed, unknown, seen_at = set[Layer](), set[Layer](), set[Layer]()
-    for one in seen:
-        if kind is Kind.CONTAINER and one.probe is ProbeName.SESSION:
-            continue
-        seen_at.add(one.layer)
-        if one.outcome is Outcome.FAIL:
-            failed.add(one.layer)
-        elif one.outcome is Outcome.UNKNOWN:
-            unknown.add(one.layer)
-    sound = seen_at - failed - unknown
+    sound = found.known - found.failed.keys() - found.unknown
     if usable:
         sound.add(Layer.RUNTIME)
     return tuple(
-        (
-            layer,
-            Outcome.FAIL if layer is root else Outcome.OK if layer in sound else Outcome.UNKNOWN,
-        )
-        for layer in LAYERS
+        pair[1] if pair[0] is root else pair[2] if pair[0] in sound else pair[3] for pair in SHOWN
     )

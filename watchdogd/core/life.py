@@ -62,7 +62,7 @@ def signs(state: TargetState, policy: Policy, run: float) -> tuple[Sign, ...]:
     progress = _progress(state, policy, run)
     if not progress and overdue(state, policy, run):
         return ()
-    activity = (*_activity(state.life, run), *_busy_kernel(state, run))
+    activity = (*_activity(state.life, run), *_lull(state, policy, run), *_busy_kernel(state, run))
     presence = () if progress or activity else _presence(state, run)
     return (*progress, *activity, *presence)
 
@@ -160,6 +160,19 @@ def _activity(life: Life, run: float) -> tuple[Sign, ...]:
     )
 
 
+def _lull(state: TargetState, policy: Policy, run: float) -> tuple[Sign, ...]:
+    """A process that used CPU and is still there may wait for data: it counts as long as a hang takes to be
+    believed. One that is gone was counted for a minute."""
+    life, host = state.life, state.sight.host
+    if life.cpu_run is None or not SIGN_SECONDS < run - life.cpu_run <= policy.hung_after:
+        return ()
+    there = {(one.pid, one.started) for one in (host.processes if host else None) or ()}
+    if not life.workers & there:
+        return ()
+    what = "a process of the runtime that used CPU a short while ago is still there"
+    return (Sign(Rank.ACTIVITY, what, run - life.cpu_run),)
+
+
 def _busy_kernel(state: TargetState, run: float) -> tuple[Sign, ...]:
     """Busy when it could last be asked, and the process is still that one (or cannot be told)."""
     life, host = state.life, state.sight.host
@@ -172,8 +185,11 @@ def _busy_kernel(state: TargetState, run: float) -> tuple[Sign, ...]:
 
 
 def _presence(state: TargetState, run: float) -> tuple[Sign, ...]:
-    seen, streak = state.life.gpu_held_run, state.streak
-    if seen is None or run - seen > SIGN_SECONDS or streak.observed_seconds >= PRESENCE_SECONDS:
+    life, seen = state.life, state.life.gpu_held_run
+    last = (life.cpu_run, life.io_run, life.gpu_run, life.log_run, life.busy_run)
+    # Watched failing for an hour, and all of that hour without any other sign.
+    silent = min([state.streak.observed_seconds, *(run - at for at in last if at is not None)])
+    if seen is None or run - seen > SIGN_SECONDS or silent >= PRESENCE_SECONDS:
         return ()
     return (Sign(Rank.PRESENCE, "a process of the runtime holds memory of a GPU", run - seen),)
 
@@ -215,6 +231,14 @@ def work_between(older: HostSight, newer: HostSight) -> bool | None:
     return used > max(WORK_FLOOR_SECONDS, WORK_RATIO * elapsed)
 
 
+def _workers(older: HostSight, newer: HostSight) -> frozenset[tuple[int, int]]:
+    """The processes that used CPU between two readings."""
+    before = {(one.pid, one.started): one.cpu_seconds for one in older.processes or ()}
+    return frozenset(
+        (one.pid, one.started) for one in newer.processes or () if _used(one, before) > 0
+    )
+
+
 def _used(process: ProcessCpu, before: dict[tuple[int, int], float]) -> float:
     return max(0.0, process.cpu_seconds - before.get((process.pid, process.started), 0.0))
 
@@ -249,7 +273,9 @@ def _cpu(turn: Turn, life: Life, before: HostSight | None, newer: HostSight) -> 
     if baseline is None or baseline.boot_id != newer.boot_id:
         return replace(life, baseline=newer)
     if work_between(baseline, newer):
-        return replace(life, cpu_run=newer.read_at, baseline=newer)
+        return replace(
+            life, cpu_run=newer.read_at, baseline=newer, workers=_workers(baseline, newer)
+        )
     if too_old or before is None or before.processes is None:
         # Over so long a time a little work would drown.
         return replace(life, baseline=newer if too_old else baseline)

@@ -94,7 +94,8 @@ def step(
     slept = event.slept if isinstance(event, Resumed) else 0.0
     account = booked(state.account, state.shown, env.boot, asleep=slept)
     turn = Turn(state, policy, env)
-    turn.change(account=account)
+    up_until = env.wall if state.shown is State.UP else state.last_up_wall
+    turn.change(account=account, last_up_wall=up_until)
     _take(turn, event)
     _carry_on(turn)
     return turn.state, tuple(turn.commands)
@@ -227,11 +228,10 @@ def _probe(turn: Turn) -> None:
 def _show(turn: Turn) -> None:
     state = turn.state
     shown, cause = _derived(state), state.verdict.cause
-    if shown is State.UP:
-        turn.change(last_up_wall=turn.env.wall)
     if shown is state.shown:
         return
-    turn.change(shown=shown, shown_since_boot=turn.env.boot)
+    up_until = turn.env.wall if shown is State.UP else state.last_up_wall
+    turn.change(shown=shown, shown_since_boot=turn.env.boot, last_up_wall=up_until)
     turn.tell(
         StateChanged(
             old=state.shown,

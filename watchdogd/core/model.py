@@ -354,6 +354,8 @@ class Life:
     baseline: HostSight | None = None
     """The reading that CPU is compared with."""
     cpu_run: float | None = None
+    workers: frozenset[tuple[int, int]] = frozenset()
+    """Process and its start, of those that used CPU then."""
     io_run: float | None = None
     gpu_run: float | None = None
     gpu_held_run: float | None = None

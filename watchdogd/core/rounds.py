@@ -135,8 +135,9 @@ def _foreign(turn: Turn, event: Observed, verdict: Verdict) -> bool:
     not be counted.
     """
     state, now = turn.state, event.sight.generation(turn.policy.kind)
-    changed = state.generation.differs(now)
-    turn.change(generation=state.generation.merged(now))
+    changed, merged = state.generation.differs(now), state.generation.merged(now)
+    if merged != state.generation:
+        turn.change(generation=merged)
     if not changed:
         return False
     turn.change(

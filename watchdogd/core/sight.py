@@ -62,6 +62,8 @@ class HostSight:
     inodes_free_ratio: float | None = None
     pressure_ratio: float | None = None
     """Worst share of the last 60 s in which *all* work on the server waited (PSI ``full avg60``)."""
+    engine_started_at: float | None = None
+    """Unix seconds by the server's clock: when the container engine's one daemon was started."""
     io_bytes: int | None = None
     """Block I/O of the container's cgroup since its start, both ways."""
     processes: tuple[ProcessCpu, ...] | None = None
@@ -83,6 +85,8 @@ class ContainerSight:
     """``State.StartedAt``, verbatim: with ``id`` the generation."""
     started_at: float = 0.0
     """The same as Unix seconds, by the engine's clock; 0 if it is none."""
+    finished_at: float = 0.0
+    """When it ended last, as Unix seconds by the engine's clock; 0 if it is not known."""
     exit_code: int | None = None
     restart_count: int = 0
     restart_policy: str = "no"

@@ -57,6 +57,22 @@ pressure() {
   done
 }
 
+# When the engine's daemon was started, in clock ticks since the boot, and the boot itself; a line each daemon.
+engine() {
+  set +f
+  for file in /proc/[0-9]*/comm; do
+    read -r name <"$file" && [ "$name" = dockerd ] || continue
+    number=${file#/proc/}
+    set -f
+    read_stat "${number%/comm}" && echo "engine=$started"
+    set +f
+  done
+  set -f
+  while read -r word value; do
+    [ "$word" = btime ] && echo "btime=$value"
+  done </proc/stat
+}
+
 # Bytes that the container's own group of processes read and wrote, whatever cgroup version it is.
 io() {
   number=$(of_container | head -n 1)
@@ -111,6 +127,7 @@ printf '\n%s\n' "$mark"
   load
   processors
   pressure
+  engine
   disk /
   [ -d /var/lib/docker ] && disk /var/lib/docker
   ticks

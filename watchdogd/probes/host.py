@@ -66,6 +66,7 @@ def parse_facts(lines: Iterable[str], read_at: float) -> HostSight:
         disk_free_bytes=_disk(values),
         inodes_free_ratio=_inodes(values),
         pressure_ratio=_pressure(values),
+        engine_started_at=_engine(values),
         io_bytes=_whole(_text(values, "io_bytes")),
         processes=None if listed is None else listed[0],
         servers=() if listed is None else listed[1],
@@ -178,6 +179,13 @@ def _load(values: Mapping[str, Sequence[str]]) -> float | None:
 def _pressure(values: Mapping[str, Sequence[str]]) -> float | None:
     found = [_number(text) for text in values.get("pressure", ())]
     return max((number / 100 for number in found if number is not None), default=None)
+
+
+def _engine(values: Mapping[str, Sequence[str]]) -> float | None:
+    """Of several daemons nobody knows which one is meant."""
+    started, boot = _number(_text(values, "engine")), _number(_text(values, "btime"))
+    ticks = _number(_text(values, "ticks"))
+    return boot + started / ticks if boot and started is not None and ticks else None
 
 
 def _whole(text: str | None) -> int | None:

@@ -145,6 +145,7 @@ def _engine(world: World, fault: Fault) -> None:
 
     def end() -> None:
         world.engine_up = True
+        world.engine_started_at = world.now
 
     world.later(fault.lasts, end)
 

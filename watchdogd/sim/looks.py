@@ -175,6 +175,7 @@ def host(world: World, now: float) -> HostSight:
         load_per_core=0.5,
         disk_free_bytes=10**12,
         inodes_free_ratio=0.9,
+        engine_started_at=EPOCH + world.engine_started_at if world.engine_up else None,
         io_bytes=0,
         processes=(kernel,) if world.running else (),
     )
@@ -188,6 +189,7 @@ def _container(world: World, now: float) -> ContainerSight:
         status=ContainerStatus.RUNNING if world.running else ContainerStatus.EXITED,
         started=f"life-{world.life}",
         started_at=EPOCH + world.started_at,
+        finished_at=EPOCH + world.ended_at if not world.running else 0.0,
         stopped_by_person=False if not world.running and world.end_is_known else None,
         oom=world.oom,
         publish_as_configured=True,

@@ -80,7 +80,9 @@ class World(Clockwork):
         self.booted_at = -1e6
         self.boots = 1
         self.engine_up = True
+        self.engine_started_at = -1e6
         self.running = True
+        self.ended_at = -1e6
         self.life = 1
         """Counts starts of the container."""
         self.started_at = -1e6
@@ -177,6 +179,7 @@ class World(Clockwork):
     def end_container(self, *, oom: bool = False, known: bool = True) -> None:
         """It does not run any more; what ran in it is lost to the fault."""
         self.running, self.oom, self.end_is_known = False, oom, known
+        self.ended_at = self.now
         self.runtime, self.lasting = Runtime.OK, False
         self.trouble += 1
         self.training.kill("fault")
