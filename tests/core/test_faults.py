@@ -526,7 +526,6 @@ def test_the_same_for_a_command_in_tmux() -> None:
 
 def test_an_order_by_a_person_is_no_fault() -> None:
     world = healthy()
-    world.check_apply = lambda command: None  # type: ignore[method-assign] # a person may
     world.take(Ordered(remedy=RESTART))
     world.play(600)
     assert world.applied == [RESTART]

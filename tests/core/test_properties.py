@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.core.world import CONTAINER, World
 from watchdogd.core.events import (
+    Approved,
     BindFailed,
     ClockStepped,
     ContainerDied,
@@ -24,17 +25,21 @@ from watchdogd.core.events import (
     LinkSpeaking,
     LinkUp,
     Observed,
+    Ordered,
+    Paused,
     PortBound,
     RemedyFinished,
+    Reset,
     Resumed,
     SettingsChanged,
     Started,
+    Unpaused,
     Woke,
 )
 from watchdogd.core.judge import judge
 from watchdogd.core.machine import step
 from watchdogd.core.model import Policy
-from watchdogd.core.words import Cause, Kind, Outcome, Result
+from watchdogd.core.words import Cause, Kind, Mode, Outcome, Remedy, Result
 
 POLICY = Policy(hung_after=120.0, cooldown=60.0, start_grace=30.0)
 PROFILE = settings(
@@ -43,6 +48,11 @@ PROFILE = settings(
 TRUTHS: list[dict[str, object]] = [
     {"runtime": Cause.RUNTIME_HUNG},
     {"runtime": Cause.RUNTIME_HUNG, "working": True},
+    {"runtime": Cause.RUNTIME_HUNG, "gpu_busy": True},
+    {"runtime": Cause.RUNTIME_REFUSED, "reads_disk": True},
+    {"runtime": Cause.RUNTIME_HUNG, "steps": 0.1},
+    {"runtime": Cause.RUNTIME_REFUSED, "gpu_readable": False},
+    {"runtime": Cause.RUNTIME_HUNG, "gpu_held": True, "fleet": 3},
     {"runtime": Cause.RUNTIME_HUNG, "processes_readable": False},
     {"runtime": Cause.RUNTIME_HUNG, "server_readable": False},
     {"runtime": Cause.RUNTIME_HUNG, "runtime_seen_on_server": False},
@@ -68,6 +78,12 @@ SOUND: dict[str, object] = {
     "network": True,
     "working": False,
     "view": True,
+    "gpu_busy": False,
+    "gpu_held": False,
+    "gpu_readable": True,
+    "reads_disk": False,
+    "steps": 0.0,
+    "fleet": 0,
     "processes_readable": True,
     "server_readable": True,
     "runtime_seen_on_server": True,
@@ -84,6 +100,11 @@ SHOCKS = (
     "edit",
     "redefine",
     "death",
+    "pause",
+    "resume",
+    "approve",
+    "order",
+    "reset",
 )
 
 episodes = st.lists(
@@ -113,15 +134,27 @@ def shock(world: World, kind: str) -> None:
             world.tell_death()
         case "late_death":
             world.tell_death(life=world.life - 1)
+        case "pause":
+            world.take(Paused(until_wall=world.env().wall + 150.0))
+        case "resume":
+            world.take(Unpaused())
+        case "approve":
+            world.take(Approved())
+        case "order":
+            world.take(Ordered(remedy=Remedy.RESTART_CONTAINER))
+        case "reset":
+            world.take(Reset())
         case "edit" | "redefine":
             world.take(SettingsChanged(runtime=kind == "redefine"))
         case _:
             pass
 
 
-def live(history: list[tuple[dict[str, object], str, float, bool]]) -> World:
+def live(
+    history: list[tuple[dict[str, object], str, float, bool]], policy: Policy = POLICY
+) -> World:
     """Play a history: each episode's truth persists, then (perhaps) everything is sound again."""
-    world = World(policy=POLICY).start().play(60)
+    world = World(policy=policy).start().play(60)
     for truth, kind, seconds, mend in history:
         for name, value in {**SOUND, **truth}.items():
             setattr(world, name, value)
@@ -135,11 +168,11 @@ def live(history: list[tuple[dict[str, object], str, float, bool]]) -> World:
 
 
 @PROFILE
-@given(episodes)
+@given(episodes, st.sampled_from((Mode.AUTO, Mode.AUTO, Mode.ASK, Mode.OBSERVE)))
 def test_no_history_breaks_an_invariant(
-    history: list[tuple[dict[str, object], str, float, bool]],
+    history: list[tuple[dict[str, object], str, float, bool]], mode: Mode
 ) -> None:
-    world = live(history)
+    world = live(history, replace(POLICY, mode=mode, watches_training=True))
     assert world.broken == []
 
 
@@ -174,6 +207,15 @@ EVENTS: list[Event] = [
     SettingsChanged(runtime=True),
     ContainerDied(container="", at=0.0),
     ContainerDied(container=CONTAINER, at=1e12),
+    Paused(),
+    Paused(until_wall=0.0),
+    Paused(until_wall=float("inf")),
+    Unpaused(),
+    Approved(),
+    Ordered(remedy=Remedy.RESTART_CONTAINER),
+    Ordered(remedy=Remedy.RECONNECT),
+    Ordered(remedy=Remedy.RESTART_SESSION),
+    Reset(),
 ]
 
 

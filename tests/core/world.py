@@ -367,6 +367,18 @@ class World:
         harm = HARM[remedy]
         if harm is not Harm.HARMLESS and not command.intent.charged:
             self.broken.append(f"I6: {remedy} without a charge")
+        if command.intent.ordered:
+            return  # a person may
+        if state.pause is not None and harm is not Harm.HARMLESS:
+            self.broken.append(f"I12: {remedy} while paused")
+        if state.flaps.flapping and harm is Harm.DESTRUCTIVE:
+            self.broken.append(f"section 10: {remedy} while its health comes and goes")
+        if (
+            self.policy.mode.value == "ask"
+            and harm is Harm.DESTRUCTIVE
+            and not command.intent.approved
+        ):
+            self.broken.append(f"section 10: {remedy} that nobody allowed")
         if self.policy.mode.value == "observe" and harm is not Harm.HARMLESS:
             self.broken.append(f"I12: {remedy} in observe")
         if harm is Harm.DESTRUCTIVE:
