@@ -6,7 +6,7 @@ import pytest
 
 from tests.core.world import World, healthy
 from watchdogd.core.flapping import SAMPLES, ratio, seen, unsteady
-from watchdogd.core.model import Flaps
+from watchdogd.core.traces import Flaps
 from watchdogd.core.words import Cause, Refusal, Remedy, State
 
 HOUR = 3600.0

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.core.world import World, healthy, session_policy
-from watchdogd.core.choose import BY_KIND, choose
+from watchdogd.core.choose import choose
 from watchdogd.core.commands import (
     IncidentClosed,
     IncidentOpened,
@@ -18,6 +18,7 @@ from watchdogd.core.commands import (
 )
 from watchdogd.core.events import FilesChanged, Observed
 from watchdogd.core.judge import judge
+from watchdogd.core.ladders import BY_KIND
 from watchdogd.core.model import (
     Charge,
     Observation,

@@ -42,7 +42,7 @@ MUTANTS = (
     Mutant(
         "ladder-without-sight",
         "I1",
-        "choose.py",
+        "ladders.py",
         "if unseen and verdict.cause is not Cause.RUNTIME_AUTH:",
         "if False:",
         "no_sight_of_the_server",

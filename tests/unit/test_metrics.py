@@ -21,13 +21,11 @@ from watchdogd.core.commands import (
 from watchdogd.core.events import DialFailed, Event, LinkUp, Observed, Woke
 from watchdogd.core.model import (
     Account,
-    Beacon,
     Charge,
     Dialing,
     Env,
     Incident,
     Intent,
-    Life,
     Observation,
     Policy,
     TargetState,
@@ -45,6 +43,7 @@ from watchdogd.core.sight import (
     Sight,
     TrainingSight,
 )
+from watchdogd.core.traces import Beacon, Life
 from watchdogd.core.words import (
     LIVE_STATES,
     Cause,

@@ -10,8 +10,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
-from watchdogd.core.choose import remedies_of
 from watchdogd.core.events import Approved, Event, Ordered, Paused, Reset, Unpaused
+from watchdogd.core.ladders import remedies_of
 from watchdogd.core.life import signs
 from watchdogd.core.model import Env, Policy, TargetState, View
 from watchdogd.core.operating import asked, impossible

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 
-from watchdogd.core.model import Flaps
+from watchdogd.core.traces import Flaps
 
 SAMPLES = 21
 SAMPLE_SECONDS = 60.0

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from watchdogd.core.events import Observed
-from watchdogd.core.model import Beacon, Life, Policy, TargetState
+from watchdogd.core.model import Policy, TargetState
 from watchdogd.core.sight import GpuSight, GpuTool, HostSight, ProcessCpu, TrainingSight
+from watchdogd.core.traces import Beacon, Life
 from watchdogd.core.turn import Turn
 
 WORK_RATIO = 0.01

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from watchdogd.core.sight import Generation, HostSight, Sight
+from watchdogd.core.traces import Death, Flaps, Life
 from watchdogd.core.words import (
     Cause,
     Kind,
@@ -303,69 +304,6 @@ class Account:
     seconds: Mapping[State, float] = field(default_factory=dict)
     booked_until: float = 0.0
     """``boot`` clock."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Death:
-    """The engine's word that the container which is meant ended."""
-
-    container: str
-    started: str
-    """Which run of it was known when that was told."""
-    told_run: float
-    """``run`` clock."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Flaps:
-    """Health over the last minutes, to tell one that comes and goes."""
-
-    samples: tuple[bool, ...] = ()
-    """One a minute (awake-observed), oldest first: was every conclusive round in it good?"""
-    minute_good: bool = True
-    """Of the minute that is under way."""
-    minute_since: float = 0.0
-    """``run`` clock."""
-    flapping: bool = False
-    recent: tuple[bool, ...] = ()
-    """The last conclusive rounds, oldest first."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Beacon:
-    """A progress file, or the newest checkpoint: something that moves while a training run does."""
-
-    mark: str
-    """What it showed last."""
-    advanced: float
-    """``run`` clock, when it last moved: as its date says, or not before it was seen unmoved."""
-    read_at: float
-    """``run`` clock, when it was last read."""
-    phase: str = ""
-    gaps: tuple[float, ...] = ()
-    """Seconds between the last moves that were seen; empty if none was."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Life:
-    """When each sign that work goes on was last seen (``run`` clock); None = not since the last start,
-    wake or change of generation."""
-
-    baseline: HostSight | None = None
-    """The reading that CPU is compared with."""
-    cpu_run: float | None = None
-    workers: frozenset[tuple[int, int]] = frozenset()
-    """Process and its start, of those that used CPU then."""
-    io_run: float | None = None
-    gpu_run: float | None = None
-    gpu_held_run: float | None = None
-    log_run: float | None = None
-    log_bytes: int | None = None
-    busy_run: float | None = None
-    busy: frozenset[tuple[str, int, int]] = frozenset()
-    """Kernel, process and its start, of those that were busy then."""
-    progress: Beacon | None = None
-    checkpoint: Beacon | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

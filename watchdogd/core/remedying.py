@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from watchdogd.core.backoff import doubling
 from watchdogd.core.budget import HOUR, kept
-from watchdogd.core.choose import STARTS, choose, ladder
+from watchdogd.core.choose import choose
 from watchdogd.core.commands import (
     Apply,
     RemedyEnded,
@@ -15,6 +15,7 @@ from watchdogd.core.commands import (
     RemedyVerified,
 )
 from watchdogd.core.events import RemedyFinished
+from watchdogd.core.ladders import STARTS, ladder
 from watchdogd.core.model import (
     Charge,
     Incident,

@@ -13,15 +13,9 @@ from watchdogd.core.commands import IncidentClosed, IncidentOpened, IncidentRero
 from watchdogd.core.confirming import NO_NETWORK, ONCE, confirmed, failing_anyhow
 from watchdogd.core.events import Observed
 from watchdogd.core.judge import judge
-from watchdogd.core.model import (
-    Incident,
-    Life,
-    Observation,
-    Streak,
-    TargetState,
-    Verdict,
-)
+from watchdogd.core.model import Incident, Observation, Streak, TargetState, Verdict
 from watchdogd.core.sight import Generation, Sight
+from watchdogd.core.traces import Life
 from watchdogd.core.turn import Turn
 from watchdogd.core.words import HARM, Cause, Harm, Layer, Outcome, Phase, Vantage
 

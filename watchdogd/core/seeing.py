@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from watchdogd.core import life
 from watchdogd.core.events import ContainerDied, Observed
-from watchdogd.core.model import Death, TargetState
+from watchdogd.core.model import TargetState
 from watchdogd.core.sight import (
     ContainerSight,
     Sight,
 )
+from watchdogd.core.traces import Death
 from watchdogd.core.turn import Turn
 from watchdogd.core.words import Cause, ContainerStatus
 

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from watchdogd.core import flapping
-from watchdogd.core.model import Flaps, Policy, TargetState
+from watchdogd.core.model import Policy, TargetState
+from watchdogd.core.traces import Flaps
 from watchdogd.core.words import Phase, State
 from watchdogd.sim.world import World
 

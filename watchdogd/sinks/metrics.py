@@ -24,7 +24,6 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
-from watchdogd.core.choose import remedies_of
 from watchdogd.core.commands import (
     Fact,
     IncidentClosed,
@@ -35,6 +34,7 @@ from watchdogd.core.commands import (
     RemedyRefused,
 )
 from watchdogd.core.events import DialFailed, Event, LinkUp, Observed
+from watchdogd.core.ladders import remedies_of
 from watchdogd.core.model import (
     Env,
     Observation,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from watchdogd.core.budget import limits, remaining
-from watchdogd.core.choose import remedies_of
+from watchdogd.core.ladders import remedies_of
 from watchdogd.core.life import moving
 from watchdogd.core.model import (
     Env,
