@@ -71,7 +71,7 @@ def test_work_and_what_cannot_be_read_are_no_matter_of_time() -> None:
         world.play(HOUR)
         (rung,) = told(world).rungs
         assert (rung.refusal, rung.earliest) == (reason, None)
-        assert told(world).following.startswith("nothing by itself: ")
+        assert told(world).following.startswith("nothing, until ")
         assert bool(told(world).signs) is (reason is Refusal.VETO)
 
 

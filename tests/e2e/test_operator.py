@@ -57,7 +57,7 @@ def test_in_mode_ask_a_restart_waits_for_the_person_and_why_says_so(asking: Benc
     os.kill(server_pid(asking, life), signal.SIGSTOP)
     asking.agent.until(lambda: ("restart_container", "ask") in asking.refusals(begin), "asked", 120)
     status = asking.agent.cli("status", TARGET, "--why").stdout
-    assert "restart_container is not done: ask" in status
+    assert "restart_container is not done (ask)" in status
     assert "watchdogd approve" in status
     assert asking.agent.metric("target_needs_hand") == 1
     assert asking.acts(begin) == []

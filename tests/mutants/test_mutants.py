@@ -131,7 +131,7 @@ MUTANTS = (
         "ask-acts",
         "section 10: ask",
         "choose.py",
-        "        or _unless(allowed, _asks(remedy, policy))",
+        "        or _unless(allowed, _asks(policy))",
         "",
         "mode_ask",
     ),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from watchdogd.cli import output
+
+_COMMAND = re.compile(r"(watchdogd (?:approve|reset|resume|heal))(?=[,;. ]|$)")
 
 
 def because(target: Mapping[str, Any]) -> None:
@@ -17,18 +20,25 @@ def because(target: Mapping[str, Any]) -> None:
     _counted(target, why["counted"])
     _work(why)
     for rung in why["rungs"]:
-        _rung(rung)
+        _rung(rung, str(target["name"]))
     if why.get("flapping"):
         output.wrapped("its health comes and goes (flapping)", 2)
-    output.wrapped(f"next: {why['next']}", 2)
+    output.wrapped(f"next: {_named(why['next'], str(target['name']))}", 2)
+
+
+def _named(text: str, target: str) -> str:
+    """With the command as it is to be typed for this target."""
+    return _COMMAND.sub(rf"\1 {target}", text)
 
 
 def _counted(target: Mapping[str, Any], counted: Mapping[str, Any]) -> None:
     if not target.get("cause") or not counted["fails"]:
         return
+    needed = f"{counted['needed_fails']} are needed"
+    lasted, wanted = output.ago(counted["seconds"]), output.ago(counted["needed_seconds"])
     output.wrapped(
-        f"counted: {target['cause']} seen {counted['fails']} of {counted['needed_fails']} times, and for "
-        f"{output.ago(counted['seconds'])} of {output.ago(counted['needed_seconds'])} watched awake",
+        f"seen: {target['cause']}, {counted['fails']} times in a row ({needed}), over {lasted} of time awake "
+        f"({wanted} is needed)",
         2,
     )
 
@@ -45,7 +55,7 @@ def _work(why: Mapping[str, Any]) -> None:
         output.wrapped(f"hazard: {why['hazard']}", 2)
 
 
-def _rung(rung: Mapping[str, Any]) -> None:
+def _rung(rung: Mapping[str, Any], target: str) -> None:
     remedy, budget = rung["remedy"], rung.get("budget")
     left = "" if budget is None else f" ({budget} left in its budget"
     if left and rung["next_budget_in"]:
@@ -54,9 +64,10 @@ def _rung(rung: Mapping[str, Any]) -> None:
     if rung["refusal"] is None:
         output.wrapped(f"{remedy} is what is done now{left}", 2)
         return
-    output.wrapped(f"{remedy} is not done: {rung['refusal']}: {rung['detail']}{left}", 2)
+    detail = _named(rung["detail"], target)
+    output.wrapped(f"{remedy} is not done ({rung['refusal']}): {detail}{left}", 2)
     if rung["earliest_in"] is not None:
         output.wrapped(
             f"at the earliest in {output.ago(rung['earliest_in'])}, if it stays like this", 4
         )
-    output.wrapped(f"what would change it: {rung['change']}", 4)
+    output.wrapped(f"what would change it: {_named(rung['change'], target)}", 4)

@@ -36,7 +36,7 @@ def status(target: str | None, why: bool, as_json: bool) -> int:
     now = SystemClock().wall()
     for each in targets:
         if why:
-            _whole(each, now)
+            _whole(each, now, refusals=False)
             because(each)
         elif sys.stdout.isatty():
             _whole(each, now)
@@ -104,7 +104,7 @@ def _person(target: Mapping[str, Any]) -> str:
     return f"needs a person: {why or refused or target.get('mend') or target.get('detail')}"
 
 
-def _whole(target: Mapping[str, Any], now: float) -> None:
+def _whole(target: Mapping[str, Any], now: float, *, refusals: bool = True) -> None:
     age, cause = _age(target.get("since"), now), target.get("cause")
     since = f" for {output.ago(age)}" if age is not None else ""
     told = f": {cause}{since}" if cause else since
@@ -126,7 +126,7 @@ def _whole(target: Mapping[str, Any], now: float) -> None:
         output.wrapped(f"incident {incident['id']}: {incident['cause']}; tried: {tried}", 2)
     if remedy := target.get("remedy"):
         output.say(f"  running: {remedy['remedy']}, {output.ago(remedy['age'])} so far")
-    for refusal in target.get("refusals", []):
+    for refusal in target.get("refusals", []) if refusals else ():
         output.say(f"  not done: {refusal['remedy']} ({refusal['reason']})")
 
 

@@ -257,7 +257,7 @@ def _destructive(remedy: Remedy, state: TargetState, policy: Policy, env: Env) -
         or _cooldown(remedy, state, env)
         or _charged_lately(remedy, state, policy, env)
         or _budget(remedy, state, policy, env)
-        or _unless(allowed, _asks(remedy, policy))
+        or _unless(allowed, _asks(policy))
     )
 
 
@@ -293,10 +293,10 @@ def _flapping(state: TargetState) -> Refused:
     return Refusal.FLAPPING, "its health comes and goes: nothing is ended before it is steady"
 
 
-def _asks(remedy: Remedy, policy: Policy) -> Refused:
+def _asks(policy: Policy) -> Refused:
     if policy.mode is not Mode.ASK:
         return None
-    return Refusal.ASK, f"{remedy} waits for a person: watchdogd approve"
+    return Refusal.ASK, 'mode is "ask", so this waits for you: watchdogd approve'
 
 
 def _halted(remedy: Remedy, state: TargetState) -> Refused:

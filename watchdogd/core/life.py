@@ -83,16 +83,16 @@ def unread(state: TargetState, policy: Policy, run: float) -> str:
     newest, baseline, gpu = state.sight.host, state.life.baseline, state.sight.gpu
     if newest is None or newest.processes is None or run - newest.read_at > FRESH_SECONDS:
         return "whether work goes on in the runtime could not be read"
-    if baseline is None or baseline.processes is None:
-        return "whether work goes on in the runtime could not be read twice"
-    if newest.read_at - baseline.read_at < policy.read_gap:
-        return "whether work goes on in the runtime was read only a moment ago"
     if policy.gpus and (gpu is None or run - gpu.read_at > FRESH_SECONDS):
         return "whether the GPU is in use could not be read"
     if policy.gpus and gpu is not None and gpu.tool not in (GpuTool.OK, GpuTool.NONE):
         return "nvidia-smi does not tell whether the GPU is in use"
     if policy.watches_training and state.sight.training is None:
         return "the signs of progress that are configured could not be read"
+    if baseline is None or baseline.processes is None:
+        return "whether work goes on in the runtime could not be read twice"
+    if newest.read_at - baseline.read_at < policy.read_gap:
+        return "whether work goes on in the runtime was read only once so far"
     return ""
 
 

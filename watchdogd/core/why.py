@@ -19,7 +19,7 @@ from watchdogd.core.words import HARM, Harm, Phase, Refusal, Remedy
 WAITING = frozenset({Refusal.COOLDOWN, Refusal.BUDGET, Refusal.GRACE})
 """What time alone ends."""
 CHANGES: dict[Refusal, str] = {
-    Refusal.VETO: "it is done once no sign of work and no hazard is left",
+    Refusal.VETO: "no sign of work and no hazard is left; then it is done",
     Refusal.BUDGET: "age gives budget back",
     Refusal.COOLDOWN: "its pause ends",
     Refusal.GRACE: "it is believed once it was seen often and long enough",
@@ -180,7 +180,7 @@ def _following(state: TargetState, rungs: tuple[Rung, ...]) -> str:
         seconds, remedy = min(timed)
         return f"{remedy} in {_length(seconds)} at the earliest, if it stays like this"
     if rungs:
-        return "nothing by itself: " + "; ".join(dict.fromkeys(one.change for one in rungs))
+        return "nothing, until " + "; ".join(dict.fromkeys(one.change for one in rungs))
     held = "it works, and nothing that could interrupt it is worth the risk"
     return f"nothing: {held if state.verdict.usable else 'no remedy helps against this cause'}"
 
