@@ -424,6 +424,17 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             unit="short",
             width=12,
         ),
+        Panel(
+            title="Kernels",
+            description="Of the runtime when it could last be asked. A busy one defers a restart.",
+            kind="series",
+            queries=(
+                (f"watchdogd_kernels{{{ONE}}}", "{{target}}"),
+                (f"watchdogd_kernels_busy{{{ONE}}}", "{{target}} busy"),
+            ),
+            unit="short",
+            width=12,
+        ),
     ),
     "The agent itself": (
         Panel(

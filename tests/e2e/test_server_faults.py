@@ -22,6 +22,11 @@ def test_sshd_restarted(own: Bench) -> None:
     with container_untouched(own) as begin:
         own.server.sshd.stop()
         own.wait_cause("sshd_down")
+        own.agent.until(
+            lambda: (own.agent.target()["incident"] or {}).get("cause") == "sshd_down",
+            "the incident is that of the server",
+            20,
+        )
         own.agent.until(lambda: own.actions(begin) != [], "dials go on", 20)
         own.server.sshd.start()
         own.wait_state("up", 40)
