@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -227,6 +228,11 @@ class TestMemory:
         assert memory.incident.first_failure_boot == 50.0 - 1100.0
         assert memory.incident.usable_again_boot == 50.0 - 1010.0
         assert memory.ooms == (("t", 50.0 - 1050.0),)
+
+    def test_a_clock_that_was_set_moves_nothing_within_one_boot(self, open_journal: Open) -> None:
+        open_journal().remember("a100", WHOLE, NOW)
+        later = replace(NOW, wall=NOW.wall + 600.0)
+        assert open_journal().load("a100", later).memory == WHOLE
 
     def test_one_that_cannot_be_read_is_said(self, open_journal: Open, path: str) -> None:
         journal = open_journal()

@@ -49,11 +49,13 @@ CREATE TABLE IF NOT EXISTS intents (
 _MEMORIES = """
 CREATE TABLE IF NOT EXISTS memories (
   target TEXT PRIMARY KEY,
+  boot_id TEXT NOT NULL,
   ahead REAL NOT NULL,
   data TEXT NOT NULL
 )
 """
-"""``ahead``: by how much the wall clock was ahead of the boot clock when it was written."""
+"""``ahead``: by how much the wall clock was ahead of the boot clock when it was written; what another boot
+needs to understand its times. Within the same boot they stand, whatever was done to the wall clock."""
 _INSERT = (
     "INSERT INTO intents (key, target, remedy, incident, cause, wall, boot, boot_id)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
@@ -63,8 +65,8 @@ _SELECT = (
 )
 _OPEN = "SELECT remedy FROM intents WHERE target = ? AND result IS NULL ORDER BY seq"
 _CLOSE = "UPDATE intents SET result = ? WHERE target = ? AND result IS NULL"
-_RECALL = "SELECT ahead, data FROM memories WHERE target = ?"
-_REMEMBER = "INSERT OR REPLACE INTO memories (target, ahead, data) VALUES (?, ?, ?)"
+_RECALL = "SELECT boot_id, ahead, data FROM memories WHERE target = ?"
+_REMEMBER = "INSERT OR REPLACE INTO memories (target, boot_id, ahead, data) VALUES (?, ?, ?, ?)"
 _FINISH = "UPDATE intents SET result = ? WHERE target = ? AND key = ?"
 _PRUNE = "DELETE FROM intents WHERE seq <= (SELECT max(seq) FROM intents) - ?"
 
@@ -99,7 +101,7 @@ class SqliteJournal:
 
     def remember(self, target: str, memory: Memory, now: Env) -> None:
         """As the port says. Raises ``OSError``."""
-        row = (target, now.wall - now.boot, json.dumps(encode(Memory, memory)))
+        row = (target, now.boot_id, now.wall - now.boot, json.dumps(encode(Memory, memory)))
         self._transaction(lambda connection: connection.execute(_REMEMBER, row).rowcount)
 
     def intend(self, target: str, intent: Intent, charge: Charge) -> None:
@@ -215,11 +217,12 @@ def _memory(rows: _Rows, now: Env) -> Memory:
     if not rows:
         return Memory()
     try:
-        ahead, data = float(rows[0][0]), json.loads(rows[0][1])
+        same_boot = rows[0][0] == now.boot_id
+        ahead, data = float(rows[0][1]), json.loads(rows[0][2])
         memory: Memory = decode(Memory, data)
     except (TypeError, ValueError) as error:
         raise OSError(errno.EIO, f"journal: what was remembered cannot be read: {error}") from error
-    moved = ahead - (now.wall - now.boot)
+    moved = 0.0 if same_boot else ahead - (now.wall - now.boot)
     incident = memory.incident
     if incident is not None:
         again = incident.usable_again_boot
