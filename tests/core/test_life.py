@@ -26,6 +26,16 @@ ACTIVITY: dict[str, dict[str, Any]] = {
 }
 
 
+SAID = {
+    "cpu": "uses CPU",
+    "disk": "reads or writes its disk",
+    "gpu": "computes on a GPU",
+    "log": "log grows",
+    "progress": "the progress file was written",
+}
+"""By which sign it is told, though another one may hold as well."""
+
+
 def reasons(world: World) -> set[Refusal]:
     return {fact.reason for fact in world.facts if isinstance(fact, RemedyRefused)}
 
@@ -47,6 +57,7 @@ def test_each_sign_of_life_defers_a_restart_until_it_ends(sign: str, cause: Caus
     assert world.applied == []
     assert Refusal.VETO in reasons(world)
     assert "waits until the work has ended" in told(world, Refusal.VETO)
+    assert SAID[sign] in told(world, Refusal.VETO)
     for name in ACTIVITY[sign]:
         setattr(world, name, False)
     world.play(3 * HOUR)
