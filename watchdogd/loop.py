@@ -14,12 +14,12 @@ import logging
 import queue
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Protocol
 
-from watchdogd.core.budget import age
+from watchdogd.core.budget import destructive_lately
 from watchdogd.core.commands import Command, Fact, Publish, Wake
 from watchdogd.core.events import (
     ClockStepped,
@@ -35,7 +35,6 @@ from watchdogd.core.model import (
     TargetState,
     View,
 )
-from watchdogd.core.words import HARM, Harm
 from watchdogd.ports import Clock, Recorder, Sink
 
 log = logging.getLogger(__name__)
@@ -48,7 +47,6 @@ STOOD_SECONDS = 30.0
 """A gap between two rounds beyond this (or 2.5 intervals) counts as sleep, whatever the clocks say."""
 STALL_SECONDS = 10.0
 """A gap beyond this voids the probes that were under way: their deadlines ran without them."""
-DAY = 86_400.0
 STEP_LOGGED = 5.0
 STEP_TOLD = 60.0
 """The wall clock was set by more: what was derived from it is void."""
@@ -309,7 +307,7 @@ class Loop:
         if isinstance(event, Observed) and event.started <= self._watch.disturbed_run:
             event = replace(event, stalled=True)
         env, before = self._env(), self._states[target]
-        env = replace(env, fleet=_destructive_lately(self._states.values(), env))
+        env = replace(env, fleet=destructive_lately(self._states.values(), env))
         state, commands = self._step(before, event, member.policy, env)
         self._states[target] = state
         self._view = replace(self._view, targets=MappingProxyType(dict(self._states)))
@@ -349,12 +347,6 @@ class Loop:
 
     def _env(self) -> Env:
         return env_of(self._clock)
-
-
-def _destructive_lately(states: Iterable[TargetState], env: Env) -> int:
-    """Destructive remedies of all targets together that still count."""
-    charges = [one for state in states for one in state.charges]
-    return sum(HARM[one.remedy] is Harm.DESTRUCTIVE and age(one, env) < DAY for one in charges)
 
 
 def _longest(members: Mapping[str, Member]) -> float:

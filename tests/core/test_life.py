@@ -196,8 +196,25 @@ def test_a_stalled_training_ends_when_it_moves_again() -> None:
     assert (Layer.TRAINING, Outcome.FAIL) not in world.state.verdict.layers
 
 
+def test_signs_of_training_that_are_not_read_any_more_permit_nothing() -> None:
+    """Only a log is configured, and it cannot be read since the hang: what it showed then is no sight."""
+    world = healthy(policy=TRAINS, log_grows=True)
+    read = world.training
+    world.training = lambda: None  # type: ignore[method-assign]
+    world.runtime = Cause.RUNTIME_HUNG
+    world.play(2 * HOUR)
+    assert world.applied == []
+    assert "signs of progress" in told(world, Refusal.NO_SIGHT)
+    world.log_grows = False
+    world.training = read  # type: ignore[method-assign]
+    world.play(HOUR)
+    assert world.applied == [Remedy.RESTART_CONTAINER]
+
+
 @pytest.mark.parametrize(
-    "ended", [{"training_total": 10.0}, {"gpu_busy": False}], ids=["at-its-total", "all-gone"]
+    "ended",
+    [{"training_total": 10.0}, {"gpu_busy": False}, {"gpu_busy": False, "gpu_held": True}],
+    ids=["at-its-total", "all-gone", "only-its-memory-is-held"],
 )
 def test_a_training_that_ended_is_not_stalled(ended: dict[str, object]) -> None:
     world = healthy(policy=TRAINS, steps=0.1, gpu_busy=True)

@@ -85,6 +85,16 @@ def test_a_pause_over_a_sleep_ends_by_the_wall_clock() -> None:
     assert world.state.pause is None
 
 
+@pytest.mark.parametrize("by", [-24 * HOUR, 24 * HOUR])
+def test_a_clock_that_is_set_changes_no_pauses_length(by: float) -> None:
+    world = healthy()
+    world.take(Paused(until_wall=wall(world) + HOUR))
+    world.set_clock(by).play(0.9 * HOUR)
+    assert shown(world) is State.PAUSED
+    world.play(0.2 * HOUR)
+    assert world.state.pause is None
+
+
 def test_the_tunnel_is_kept_while_paused() -> None:
     world = healthy()
     world.take(Paused())
@@ -203,6 +213,27 @@ def test_an_order_runs_at_once_over_vetoes_and_is_charged() -> None:
     world.play(600)
     assert shown(world) is State.UP
     assert world.state.intent is None
+
+
+def test_an_order_of_what_is_not_built_says_so() -> None:
+    world = healthy()
+    world.take(Ordered(remedy=Remedy.UNPAUSE_CONTAINER))
+    assert "not built" in spoke(world).detail
+    assert world.applied == []
+
+
+def test_an_approval_is_spent_by_its_own_remedy_alone() -> None:
+    world = asking()
+    world.gpu_readable = False
+    world.play(40)
+    world.state = replace(world.state, refusals=((RESTART, Refusal.ASK),))
+    world.take(Approved())
+    world.take(Ordered(remedy=Remedy.RECONNECT))
+    world.play(60)
+    assert Remedy.RECONNECT in world.applied
+    world.gpu_readable = True
+    world.play(1200)
+    assert RESTART in world.applied
 
 
 def test_an_order_while_a_remedy_runs_is_refused() -> None:

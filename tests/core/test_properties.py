@@ -215,6 +215,7 @@ EVENTS: list[Event] = [
     Ordered(remedy=Remedy.RESTART_CONTAINER),
     Ordered(remedy=Remedy.RECONNECT),
     Ordered(remedy=Remedy.RESTART_SESSION),
+    *(Ordered(remedy=remedy) for remedy in Remedy),
     Reset(),
 ]
 

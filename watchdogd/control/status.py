@@ -6,6 +6,7 @@ import difflib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Protocol
@@ -16,6 +17,7 @@ from watchdogd.control.ladder import ladder
 from watchdogd.control.orders import VERBS as ORDERS
 from watchdogd.control.orders import Orders
 from watchdogd.control.why import why_answer
+from watchdogd.core.budget import destructive_lately
 from watchdogd.core.model import Env, Policy, TargetState, View
 from watchdogd.core.words import Kind
 from watchdogd.errors import WatchdogdError
@@ -130,13 +132,14 @@ class StatusAnswers:
 
     def _env(self) -> Env:
         clock = self._clock
-        return Env(
+        now = Env(
             run=clock.run(),
             boot=clock.boot(),
             wall=clock.wall(),
             boot_id=clock.boot_id(),
             chance=0.0,
         )
+        return replace(now, fleet=destructive_lately(self._view().targets.values(), now))
 
     def _forward(self, name: str) -> dict[str, object] | None:
         ask = self._forwards.get(name)

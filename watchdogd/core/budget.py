@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from watchdogd.core.model import (
     Charge,
@@ -32,6 +32,14 @@ def age(charge: Charge, env: Env) -> float:
     if charge.boot_id == env.boot_id:
         return max(0.0, env.boot - charge.boot)
     return max(0.0, env.wall - charge.wall)
+
+
+def destructive_lately(states: Iterable[TargetState], env: Env) -> int:
+    """Destructive remedies of all these targets together in the last 24 h: ``Env.fleet``."""
+    charges = [one for state in states for one in state.charges]
+    return sum(
+        HARM[one.remedy] is Harm.DESTRUCTIVE and age(one, env) < 24 * HOUR for one in charges
+    )
 
 
 def limits(remedy: Remedy, policy: Policy) -> tuple[tuple[int, float], ...]:

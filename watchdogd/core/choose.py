@@ -44,8 +44,8 @@ UNVERIFIED_RESTARTS = 2
 FLEET_RESTARTS = 3
 """Of all targets together in 24 h; more where a single one is allowed more."""
 ENGINE_DOWN_SECONDS, ENGINE_UP_SECONDS = 120.0, 60.0
-"""An engine that is restarted ends its containers at most so long before it is up again (it gives them 15 s, and may be slow itself),
-or marks those that its crash left at most so long after."""
+"""An engine that is restarted ends its containers at most so long before it is up again (it gives them
+15 s, and may be slow itself), or marks those that its crash left at most so long after."""
 APPROVABLE = frozenset({Refusal.ASK, Refusal.OPERATOR, Refusal.FAILED_START, Refusal.HALTED})
 """What a person's approval lifts."""
 OOM_WINDOW_SECONDS = 3600.0
@@ -184,7 +184,7 @@ def _rebooted_since_armed(state: TargetState) -> bool:
 
 
 def _restoring(remedy: Remedy, state: TargetState, policy: Policy, env: Env) -> Refused:
-    allowed = _approved(remedy, state)
+    allowed = approved(remedy, state)
     return (
         _unless(allowed, _second_oom(state))
         or _observing(state, policy)
@@ -242,7 +242,7 @@ def _own_policy(state: TargetState, policy: Policy) -> Refused:
 
 
 def _destructive(remedy: Remedy, state: TargetState, policy: Policy, env: Env) -> Refused:
-    allowed = _approved(remedy, state)
+    allowed = approved(remedy, state)
     return (
         _unless(allowed, _halted(remedy, state))
         or _unless(allowed, _all_halted(policy, env))
@@ -261,7 +261,7 @@ def _destructive(remedy: Remedy, state: TargetState, policy: Policy, env: Env) -
     )
 
 
-def _approved(remedy: Remedy, state: TargetState) -> bool:
+def approved(remedy: Remedy, state: TargetState) -> bool:
     """Did a person allow this remedy, of this incident, for this generation?"""
     given, incident = state.approval, state.incident
     return (

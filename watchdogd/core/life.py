@@ -87,7 +87,8 @@ def unread(state: TargetState, policy: Policy, run: float) -> str:
         return "whether the GPU is in use could not be read"
     if policy.gpus and gpu is not None and gpu.tool not in (GpuTool.OK, GpuTool.NONE):
         return "nvidia-smi does not tell whether the GPU is in use"
-    if policy.watches_training and state.sight.training is None:
+    training = state.sight.training
+    if policy.watches_training and (training is None or run - training.read_at > FRESH_SECONDS):
         return "the signs of progress that are configured could not be read"
     if baseline is None or baseline.processes is None:
         return "whether work goes on in the runtime could not be read twice"
@@ -122,7 +123,8 @@ def stalled(state: TargetState, policy: Policy, run: float) -> bool:
         return False
     if seen is not None and seen.total is not None and seen.step is not None:
         return seen.step < seen.total
-    return bool(_activity(state.life, run) or _busy_kernel(state, run) or _presence(state, run))
+    # Memory that is held is no work: a notebook keeps it after its run has ended.
+    return bool(_activity(state.life, run) or _busy_kernel(state, run))
 
 
 def deadline(beacon: Beacon, policy: Policy) -> float:

@@ -114,7 +114,8 @@ def _take(turn: Turn, event: Event) -> None:
         case Resumed():
             rounds.blinded(turn)
             turn.change(dialing=dialing.reset(turn.state.dialing, turn.env))
-        case ClockStepped():
+        case ClockStepped(by=by):
+            operating.clock_set(turn, by)
             rounds.blinded(turn)
         case LinkUp() | LinkSilent() | LinkSpeaking() | LinkLost() | DialFailed():
             _link(turn, event)

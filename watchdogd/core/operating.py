@@ -71,14 +71,20 @@ def expire(turn: Turn) -> None:
 def pause_left(state: TargetState, env: Env) -> float:
     """Seconds until the pause ends by itself; infinity without one, or without an end.
 
-    By the wall clock, as a person means it; a clock that was set back does not make it longer than it
-    was meant to be.
+    By the wall clock, which goes on over a sleep, a reboot and the agent's own end.
     """
     pause = state.pause
     if pause is None or pause.until_wall is None:
         return float("inf")
-    whole = pause.until_wall - pause.since_wall
-    return min(pause.until_wall - env.wall, whole)
+    return pause.until_wall - env.wall
+
+
+def clock_set(turn: Turn, by: float) -> None:
+    """The wall clock was set: a pause keeps its length."""
+    pause = turn.state.pause
+    if pause is not None and pause.until_wall is not None:
+        moved = replace(pause, since_wall=pause.since_wall + by, until_wall=pause.until_wall + by)
+        turn.change(pause=moved)
 
 
 def asked(state: TargetState) -> Remedy | None:
@@ -121,6 +127,8 @@ def impossible(state: TargetState, remedy: Remedy) -> str:
     """Why this remedy cannot even be ordered now; empty if it can."""
     if state.phase in ACTING:
         return "another remedy is at work; wait for its end"
+    if remedy not in remedying.ACT_SECONDS:
+        return f"{remedy} is not built yet"
     if not state.journal_ok and HARM[remedy] is not Harm.HARMLESS:
         return "the journal cannot be written, so nothing that is charged may run"
     if HARM[remedy] is not Harm.DESTRUCTIVE:

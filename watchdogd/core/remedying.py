@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from watchdogd.core.backoff import doubling
 from watchdogd.core.budget import HOUR, kept
-from watchdogd.core.choose import choose
+from watchdogd.core.choose import approved, choose
 from watchdogd.core.commands import (
     Apply,
     RemedyEnded,
@@ -109,7 +109,7 @@ def apply(turn: Turn, remedy: Remedy, *, ordered: bool = False) -> None:
         decided=env.run,
         deadline_seconds=ACT_SECONDS[remedy],
         ordered=ordered,
-        approved=state.approval is not None and state.approval.remedy is remedy,
+        approved=approved(remedy, state),
         charged=charged,
         seen=state.sight.host if HARM[remedy] is Harm.DESTRUCTIVE else None,
     )
@@ -123,7 +123,7 @@ def apply(turn: Turn, remedy: Remedy, *, ordered: bool = False) -> None:
         charges=(*kept(state.charges, env), charge) if charged else state.charges,
         harmless=state.harmless if charged else (*_last_hour(state, env.run), (remedy, env.run)),
         incident=None if incident is None else _tried(incident, remedy),
-        approval=None,
+        approval=None if intent.approved else state.approval,
     )
     if HARM[remedy] is Harm.DESTRUCTIVE:
         turn.change(restarts_unverified=state.restarts_unverified + 1)

@@ -20,20 +20,24 @@ WAITING = frozenset({Refusal.COOLDOWN, Refusal.BUDGET, Refusal.GRACE})
 """What time alone ends."""
 CHANGES: dict[Refusal, str] = {
     Refusal.VETO: "no sign of work and no hazard is left; then it is done",
-    Refusal.BUDGET: "age gives budget back",
+    Refusal.BUDGET: "an earlier one is old enough not to count",
     Refusal.COOLDOWN: "its pause ends",
     Refusal.GRACE: "it is believed once it was seen often and long enough",
     Refusal.PAUSED: "the pause ends: watchdogd resume, or its own end; or PAUSE on the server goes",
     Refusal.OBSERVE: 'mode = "auto" in the configuration, and a journal that can be written',
     Refusal.ASK: "a person allows it: watchdogd approve",
-    Refusal.NO_SIGHT: "the server is seen again, all of what is needed",
+    Refusal.NO_SIGHT: "what could not be read can be read again",
     Refusal.FLAPPING: "its health is steady for some minutes, good or bad",
     Refusal.HALTED: "a person lifts it: watchdogd reset, or allows it once: watchdogd approve",
     Refusal.OPERATOR: "whoever stopped it starts it; or allows it: watchdogd approve",
-    Refusal.UNARMED: "this agent sees this runtime healthy once; or a person: watchdogd heal",
+    Refusal.UNARMED: "this agent sees this runtime healthy once",
     Refusal.FAILED_START: "a person mends why it does not start, then: watchdogd reset",
 }
 """What would change a refusal, for people."""
+HEALABLE = frozenset(
+    {Refusal.VETO, Refusal.BUDGET, Refusal.NO_SIGHT, Refusal.UNARMED, Refusal.FLAPPING}
+)
+"""What a person may overrule who knows better, whatever is lost by it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,11 +120,17 @@ def _rung(
         remedy=remedy,
         refusal=refused[0] if refused else None,
         detail=refused[1] if refused else "",
-        change=CHANGES[refused[0]] if refused else "",
+        change=_change(remedy, refused[0]) if refused else "",
         budget=remaining(remedy, state, policy, env),
         next_budget=seconds_until_one(remedy, state, policy, env),
         earliest=_earliest(remedy, state, policy, env) if refused else 0.0,
     )
+
+
+def _change(remedy: Remedy, reason: Refusal) -> str:
+    overruled = HARM[remedy] is not Harm.HARMLESS and reason in HEALABLE
+    by_hand = f"; or, whatever is lost by it: watchdogd heal --remedy {remedy}" if overruled else ""
+    return CHANGES[reason] + by_hand
 
 
 def _earliest(remedy: Remedy, state: TargetState, policy: Policy, env: Env) -> float | None:

@@ -14,7 +14,7 @@
 #   WHO            agent, or person: then only the lock, PAUSE, the key and MEANT RUN can stop it
 #   SOCKET         tmux's options for its socket, or empty
 #
-# One shell, one lock: nothing comes between the last look and the act. Who has the server but not the
+# One shell, one lock: between the last look and the act lies only the writing of the ledger. Who has the server but not the
 # laptop puts a stop to all of it with `touch ~/.watchdogd/PAUSE`. POSIX sh, for dash and busybox alike.
 
 LC_ALL=C
