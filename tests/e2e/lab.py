@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -27,6 +28,7 @@ from tests.lab.closing import Closing
 from tests.lab.docker import Dockerd
 from tests.lab.needs import free_port
 from watchdogd.adapters.clock import SystemClock
+from watchdogd.core.dialing import STEADY_LINK_SECONDS
 from watchdogd.demo.sight import answers
 
 T = TypeVar("T")
@@ -218,6 +220,20 @@ class Bench(Closing):
             )
 
         self.agent.until(quiet, "calm", within)
+
+    def steady(self) -> None:
+        """Wait until the link is old enough for its loss to be answered by a dial at once.
+
+        A younger one waits a back-off by chance first, long enough at times for the fault to be confirmed,
+        and then the dial is a remedy.
+        """
+
+        def old() -> bool:
+            begun = datetime.fromisoformat(str(self.agent.target()["link"]["since"])).timestamp()
+            return self.clock.wall() - begun > STEADY_LINK_SECONDS + 1.0
+
+        self.calm()
+        self.agent.until(old, "a steady link", STEADY_LINK_SECONDS + 10.0)
 
     def pass_time(self, seconds: float) -> None:
         """Let the agent do wrong for so long; it must live on meanwhile."""

@@ -25,6 +25,7 @@ def running(dockerd: Dockerd, jupyter: str) -> Iterator[Bench]:
 
 
 def test_link_killed(running: Bench) -> None:
+    running.steady()
     with container_untouched(running) as begin:
         assert running.server.sshd.kill_sessions() > 0
         running.agent.until(lambda: running.logins(begin) == 1, "a new login", 10)
@@ -35,6 +36,7 @@ def test_link_killed(running: Bench) -> None:
 
 
 def test_link_frozen(running: Bench) -> None:
+    running.steady()
     with container_untouched(running) as begin:
         frozen = running.server.sshd.session_pids()
         with stopped(*frozen):
