@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tests.core.world import World, healthy
+from watchdogd.core.answer import NEVER, ONCE
 from watchdogd.core.choose import choose
 from watchdogd.core.events import Paused
 from watchdogd.core.model import Policy
-from watchdogd.core.why import CHANGES, Why, why
+from watchdogd.core.why import Why, why
 from watchdogd.core.words import Cause, Mode, Refusal, Remedy
 
 HOUR = 3600.0
@@ -19,13 +20,19 @@ def told(world: World) -> Why:
     return why(world.state, world.policy, world.env())
 
 
+def commands(world: World) -> list[str]:
+    return [way.verb for way in told(world).answer.ways]
+
+
 def test_every_refusal_has_what_would_change_it() -> None:
-    assert set(CHANGES) == set(Refusal)
+    assert set(ONCE) | set(NEVER) == set(Refusal)
+    assert not set(ONCE) & set(NEVER)
 
 
 def test_of_a_healthy_target_there_is_nothing_to_tell() -> None:
     found = told(healthy())
-    assert found.following == "nothing: nothing is wrong"
+    assert found.answer.says == "nothing is wrong"
+    assert found.answer.ways == ()
     assert found.rungs == ()
 
 
@@ -40,7 +47,8 @@ def test_a_hang_is_counted_and_dated() -> None:
     assert 0 < found.seconds < 200
     assert rung.earliest is not None
     assert rung.budget == 2
-    assert f"{RESTART} in " in found.following
+    assert found.answer.remedy is RESTART
+    assert found.answer.then.startswith("yes, in 7m 5s at the earliest")
     began = world.now
     world.play(HOUR)
     # an estimate: rounds of a hung runtime take longer than the pause between them
@@ -71,7 +79,10 @@ def test_work_and_what_cannot_be_read_are_no_matter_of_time() -> None:
         world.play(HOUR)
         (rung,) = told(world).rungs
         assert (rung.refusal, rung.earliest) == (reason, None)
-        assert told(world).following.startswith("nothing, until ")
+        assert told(world).answer.says.endswith(f"[{reason}]")
+        assert told(world).answer.then.startswith("yes, once ")
+        assert commands(world) == ["heal"]
+        assert ("ENDS the work" in told(world).answer.ways[0].does) is (reason is Refusal.VETO)
         assert bool(told(world).signs) is (reason is Refusal.VETO)
 
 
@@ -86,6 +97,9 @@ def test_a_spent_budget_says_when_age_gives_one_back() -> None:
     assert (rung.refusal, rung.budget) == (Refusal.BUDGET, 0)
     assert 3 * HOUR < rung.next_budget < 6 * HOUR
     assert rung.earliest == pytest.approx(rung.next_budget)
+    assert rung.window == (1, 6 * HOUR)
+    assert told(world).answer.then.startswith("yes, in 4h ")
+    assert "look at the server before" in told(world).answer.yours
 
 
 def test_modes_and_pauses_are_told() -> None:
@@ -93,13 +107,42 @@ def test_modes_and_pauses_are_told() -> None:
     world.runtime = Cause.RUNTIME_HUNG
     world.play(HOUR)
     assert told(world).waits_for_person is RESTART
-    assert "watchdogd approve" in told(world).following
+    assert commands(world) == ["approve"]
+    assert told(world).answer.then.startswith("never: ")
     world.take(Paused())
-    assert told(world).following == "nothing: the target is paused"
+    assert told(world).answer.says == "the target is paused by a person, so nothing is repaired"
+    assert commands(world) == ["resume"]
     observing = healthy(policy=Policy(mode=Mode.OBSERVE))
     observing.runtime = Cause.RUNTIME_HUNG
     observing.play(HOUR)
-    assert 'mode = "auto"' in told(observing).following
+    assert told(observing).answer.then.startswith("never: ")
+    assert commands(observing) == ["heal"]
+
+
+def test_what_holds_it_back_after_its_clocks_is_told_beforehand() -> None:
+    world = healthy(working=True)
+    world.runtime = Cause.RUNTIME_HUNG
+    world.play(300)
+    (rung,) = told(world).rungs
+    assert (rung.refusal, rung.earliest) == (Refusal.GRACE, None)
+    assert rung.after is not None
+    assert rung.after[0] is Refusal.VETO
+    assert rung.after[1] in told(world).answer.says
+    assert "not before 5m" in told(world).answer.then
+    assert "once no sign of work is left" in told(world).answer.then
+
+
+def test_what_the_last_look_forbade_is_told_while_it_holds() -> None:
+    world = healthy()
+    world.runtime = Cause.RUNTIME_HUNG
+    world.forbids = (Refusal.PAUSED, "PAUSE is there")
+    while world.state.last_look is None:
+        world.play(10)
+    world.play(5)
+    (rung,) = told(world).rungs
+    assert (rung.remedy, rung.refusal) == (RESTART, Refusal.PAUSED)
+    assert "PAUSE is there" in rung.detail
+    assert told(world).answer.then.startswith("yes, in ")
 
 
 def test_a_remedy_that_runs_is_what_comes_next() -> None:
@@ -107,4 +150,4 @@ def test_a_remedy_that_runs_is_what_comes_next() -> None:
     world.container = Cause.CONTAINER_EXITED
     while world.state.intent is None:
         world.play(0.5)
-    assert told(world).following == "start_container runs now"
+    assert told(world).answer.says == "start_container is being done now"

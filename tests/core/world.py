@@ -55,6 +55,7 @@ from watchdogd.core.words import (
     Layer,
     Outcome,
     ProbeName,
+    Refusal,
     Remedy,
     Result,
     State,
@@ -151,6 +152,8 @@ class World:
     image_present: bool = True
     remedies_work: bool = True
     remedy_result: Result = Result.DONE
+    forbids: tuple[Refusal, str] | None = None
+    """What the last look before an act finds against it."""
     life: int = 1
     """Counts starts of the container: its generation."""
     death_told: int = 0
@@ -335,12 +338,14 @@ class World:
         self.applied.append(remedy)
         self.applied_at.append(self.now)
         self.check_apply(command)
-        result = self.remedy_result
+        result = self.remedy_result if self.forbids is None else Result.NOTHING
+        reason, detail = self.forbids or (None, "")
         if self.remedies_work and result is Result.DONE:
             self.effect(remedy)
         if remedy is Remedy.RECONNECT:
             result = Result.DONE if self.link is not None else Result.FAILED
-        self.post(RemedyFinished(key=command.intent.key, result=result), after=1.0)
+        key = command.intent.key
+        self.post(RemedyFinished(key=key, result=result, reason=reason, detail=detail), after=1.0)
 
     def effect(self, remedy: Remedy) -> None:
         match remedy:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import click
 
+from watchdogd.core.lengths import length
 from watchdogd.core.words import Cause
 from watchdogd.errors import ConfigError, Permanent, Transient, WatchdogdError
 
@@ -200,6 +201,7 @@ def ladder(layers: Sequence[Mapping[str, Any]], detail: str = "") -> None:
     """The layers, lowest first, with a mark and a word, and what was found; then the verdict's own
     ``detail``, unless a layer told it. A layer that nobody looked at is left out."""
     told = set[str]()
+    failing = next((str(one["layer"]) for one in layers if one["outcome"] == "fail"), "")
     for layer in layers:
         if not layer.get("vantage"):
             continue
@@ -209,12 +211,22 @@ def ladder(layers: Sequence[Mapping[str, Any]], detail: str = "") -> None:
         age = f", {ago(layer['age'])} ago" if layer.get("age") is not None else ""
         head = paint(f"{mark} {layer['layer']:<10}{outcome}{cause}", color)
         say(f"  {head} (from the {layer['vantage']}{age})")
-        found = str(layer.get("detail") or "")
+        found = str(layer.get("detail") or _unknown(layer, failing))
         if outcome != "ok" and found and found not in told:
             told.add(found)
             wrapped(found, 6)
     if detail and detail not in told:
         wrapped(detail, 2)
+
+
+def _unknown(layer: Mapping[str, Any], failing: str) -> str:
+    """Why a layer is not known, where the probe itself gave no reason."""
+    seen = layer.get("observations") or ()
+    if layer["outcome"] != "unknown" or not seen:
+        return ""
+    if seen[0]["outcome"] == "unknown":
+        return "it could not be looked at"
+    return f"not judged while {failing} fails" if failing else "looked at too long ago to count"
 
 
 def mend(command: str) -> None:
@@ -223,17 +235,4 @@ def mend(command: str) -> None:
         say(f"  to mend it: {command}")
 
 
-def ago(seconds: float) -> str:
-    """A length of time in two units at most."""
-    whole = int(max(0.0, seconds))
-    if whole < 10:
-        return f"{max(0.0, seconds):.1f}s"
-    for unit, length, lower, less in (
-        ("d", 86400, "h", 3600),
-        ("h", 3600, "m", 60),
-        ("m", 60, "s", 1),
-    ):
-        if whole >= length:
-            rest = whole % length // less
-            return f"{whole // length}{unit}" + (f" {rest}{lower}" if rest else "")
-    return f"{whole}s"
+ago = length

@@ -12,7 +12,7 @@ import click
 from watchdogd.adapters.clock import SystemClock
 from watchdogd.cli import output
 from watchdogd.cli.agent import ask_agent
-from watchdogd.cli.because import because
+from watchdogd.cli.because import answered, grounds
 from watchdogd.sinks.series import HAND_CAUSES, HAND_REFUSALS
 
 
@@ -36,8 +36,7 @@ def status(target: str | None, why: bool, as_json: bool) -> int:
     now = SystemClock().wall()
     for each in targets:
         if why:
-            _whole(each, now, refusals=False)
-            because(each)
+            _whole(each, now, why=True)
         elif sys.stdout.isatty():
             _whole(each, now)
         elif target is None:
@@ -104,29 +103,39 @@ def _person(target: Mapping[str, Any]) -> str:
     return f"needs a person: {why or refused or target.get('mend') or target.get('detail')}"
 
 
-def _whole(target: Mapping[str, Any], now: float, *, refusals: bool = True) -> None:
+def _whole(target: Mapping[str, Any], now: float, *, why: bool = False) -> None:
     age, cause = _age(target.get("since"), now), target.get("cause")
     since = f" for {output.ago(age)}" if age is not None else ""
     told = f": {cause}{since}" if cause else since
+    if target.get("pause") and cause:
+        told = f"{since}; found: {cause}"
     if _suspect(target):
         told = f"{since}; looking closer: {cause}"
     output.say(f"{target['name']} is {output.state(target['state'])}{told}")
     if pause := target.get("pause"):
-        until = f" until {pause['until']}" if pause.get("until") else ""
+        left = _age(pause.get("until"), now)
+        until = f" until {_moment(pause['until'])}, for {output.ago(-left)}" if left else ""
         by = f" by {pause['actor']}" if pause.get("actor") else ""
-        why = f": {pause['reason']}" if pause.get("reason") else ""
-        output.wrapped(f"paused{until}{by}{why}", 2)
-    if person := _person(target):
+        reason = f', who said "{pause["reason"]}"' if pause.get("reason") else ""
+        output.wrapped(f"paused{until}{by}{reason}", 2)
+    explained = why and answered(target)
+    if explained:
+        output.mend(str(target.get("mend") or ""))
+    if not explained and (person := _person(target)):
         output.wrapped(person, 2)
     output.ladder(target.get("layers", []), str(target.get("detail") or ""))
-    output.mend(str(target.get("mend") or ""))
+    if not explained:
+        output.mend(str(target.get("mend") or ""))
     _link(target.get("link") or {}, target.get("forward") or {}, now)
     if incident := target.get("incident"):
         tried = ", ".join(incident["remedies"]) or "nothing yet"
-        output.wrapped(f"incident {incident['id']}: {incident['cause']}; tried: {tried}", 2)
+        output.wrapped(f"incident {incident['id']}: {incident['cause']}; tried in it: {tried}", 2)
     if remedy := target.get("remedy"):
         output.say(f"  running: {remedy['remedy']}, {output.ago(remedy['age'])} so far")
-    for refusal in target.get("refusals", []) if refusals else ():
+    if explained:
+        grounds(target)
+        return
+    for refusal in target.get("refusals", []):
         output.say(f"  not done: {refusal['remedy']} ({refusal['reason']})")
 
 
@@ -147,6 +156,11 @@ def _link(link: Mapping[str, Any], forward: Mapping[str, Any], now: float) -> No
             f"{forward['open_connections']} open",
             2,
         )
+
+
+def _moment(text: str) -> str:
+    """In the time of the person who reads it."""
+    return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
 def _age(since: object, now: float) -> float | None:

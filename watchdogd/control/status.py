@@ -128,7 +128,7 @@ class StatusAnswers:
 
     def _why(self, name: str, state: TargetState) -> Mapping[str, object] | None:
         policy = self._policies.get(name)
-        return None if policy is None else why_answer(state, policy, self._env())
+        return None if policy is None else why_answer(state, policy, self._env(), target=name)
 
     def _env(self) -> Env:
         clock = self._clock

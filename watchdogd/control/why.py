@@ -4,15 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from watchdogd.core.answer import Way
 from watchdogd.core.model import Env, Policy, TargetState
-from watchdogd.core.why import Rung, why
+from watchdogd.core.rung import Rung
+from watchdogd.core.why import why
 
 
-def why_answer(state: TargetState, policy: Policy, env: Env) -> Mapping[str, object]:
-    """``counted`` (against what a remedy wants), ``signs`` of work, ``unread``, ``hazard``, ``rungs``,
-    ``waits_for_person``, ``next``. Times in seconds."""
+def why_answer(
+    state: TargetState, policy: Policy, env: Env, *, target: str
+) -> Mapping[str, object]:
+    """``answer`` in sentences with its ``ways`` (commands to type), ``counted`` (against what a remedy
+    wants), ``signs`` of work, ``unread``, ``hazard``, ``rungs``, ``waits_for_person``. Times in seconds."""
     found = why(state, policy, env)
     return {
+        "answer": {
+            "says": found.answer.says,
+            "then": found.answer.then,
+            "yours": found.answer.yours,
+            "remedy": None if found.answer.remedy is None else str(found.answer.remedy),
+            "ways": [
+                {"does": way.does, "command": _command(way, target)} for way in found.answer.ways
+            ],
+        },
         "counted": {
             "fails": found.fails,
             "needed_fails": found.needed_fails,
@@ -28,17 +41,24 @@ def why_answer(state: TargetState, policy: Policy, env: Env) -> Mapping[str, obj
         "flapping": state.flaps.flapping,
         "rungs": [_rung(one) for one in found.rungs],
         "waits_for_person": None if found.waits_for_person is None else str(found.waits_for_person),
-        "next": found.following,
     }
 
 
+def _command(way: Way, target: str) -> str:
+    remedy = f" --remedy {way.remedy}" if way.remedy is not None else ""
+    return f"watchdogd {way.verb} {target}{remedy}"
+
+
 def _rung(rung: Rung) -> dict[str, object]:
+    most, span = rung.window or (None, None)
     return {
         "remedy": str(rung.remedy),
         "refusal": None if rung.refusal is None else str(rung.refusal),
         "detail": rung.detail,
-        "change": rung.change,
+        "after": None if rung.after is None else str(rung.after[0]),
         "budget": rung.budget,
+        "budget_of": most,
+        "budget_seconds": span,
         "next_budget_in": round(rung.next_budget, 1),
         "earliest_in": None if rung.earliest is None else round(rung.earliest, 1),
     }

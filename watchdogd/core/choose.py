@@ -13,6 +13,7 @@ from watchdogd.core import dialing, life
 from watchdogd.core.budget import ages, limits, remaining, seconds_until_one
 from watchdogd.core.confirming import NO_NETWORK, ONCE, SHORT_FAILS, TWICE, confirmed
 from watchdogd.core.ladders import ladder
+from watchdogd.core.lengths import length
 from watchdogd.core.model import (
     Env,
     Policy,
@@ -86,7 +87,12 @@ def _paused_until(remedy: Remedy, state: TargetState) -> float:
 
 def _cooldown(remedy: Remedy, state: TargetState, env: Env) -> Refused:
     wait = _paused_until(remedy, state) - env.run
-    return (Refusal.COOLDOWN, f"tried lately, again in {wait:.0f} s") if wait > 0 else None
+    if wait <= 0:
+        return None
+    if state.last_look is not None and state.last_look[0] is remedy:
+        _, reason, found = state.last_look
+        return reason, f"{found} (so the last look on the server; again in {wait:.0f} s)"
+    return Refusal.COOLDOWN, f"tried lately, again in {wait:.0f} s"
 
 
 def _budget(remedy: Remedy, state: TargetState, policy: Policy, env: Env) -> Refused:
@@ -96,14 +102,13 @@ def _budget(remedy: Remedy, state: TargetState, policy: Policy, env: Env) -> Ref
     wait = seconds_until_one(remedy, state, policy, env)
     allowed = ", ".join(f"{most} in {span / 3600:.0f} h" for most, span in limits(remedy, policy))
     return Refusal.BUDGET, (
-        f"done as often as allowed ({allowed}); once more in {wait / 60:.0f} min, "
-        "or start it by hand"
+        f"done as often as allowed ({allowed}); once more in {length(wait)}, unless a person does it"
     )
 
 
 def _observing(state: TargetState, policy: Policy) -> Refused:
     if policy.mode is Mode.OBSERVE:
-        return Refusal.OBSERVE, "mode is observe"
+        return Refusal.OBSERVE, 'mode is "observe": it is only watched'
     if not state.journal_ok:
         return Refusal.OBSERVE, "the journal cannot be written: without memory nothing is repaired"
     return None
@@ -145,7 +150,11 @@ def _sight(state: TargetState, policy: Policy, env: Env) -> Refused:
 
 def _grace(state: TargetState, env: Env, until: float) -> Refused:
     wait = until - env.run
-    return (Refusal.GRACE, f"grace for another {wait:.0f} s") if wait > 0 else None
+    return (
+        (Refusal.GRACE, f"what was started lately is given another {length(wait)}")
+        if wait > 0
+        else None
+    )
 
 
 def _person(state: TargetState) -> Refused:
@@ -296,7 +305,7 @@ def _flapping(state: TargetState) -> Refused:
 def _asks(policy: Policy) -> Refused:
     if policy.mode is not Mode.ASK:
         return None
-    return Refusal.ASK, 'mode is "ask", so this waits for you: watchdogd approve'
+    return Refusal.ASK, 'mode is "ask": a person has to allow it'
 
 
 def _halted(remedy: Remedy, state: TargetState) -> Refused:
@@ -352,8 +361,8 @@ def _long(state: TargetState, policy: Policy) -> Refused:
     if streak.fails >= fails and streak.observed_seconds >= seconds:
         return None
     return Refusal.GRACE, (
-        f"seen failing {streak.fails} of {fails} times "
-        f"and {streak.observed_seconds:.0f} of {seconds:.0f} s"
+        f"seen failing {streak.fails} times over {length(streak.observed_seconds)}; "
+        f"{fails} times and {length(seconds)} are needed"
     )
 
 

@@ -82,14 +82,14 @@ def unread(state: TargetState, policy: Policy, run: float) -> str:
     """
     newest, baseline, gpu = state.sight.host, state.life.baseline, state.sight.gpu
     if newest is None or newest.processes is None or run - newest.read_at > FRESH_SECONDS:
-        return "whether work goes on in the runtime could not be read"
+        return "whether work goes on in the runtime could not be read (its process list)"
     if policy.gpus and (gpu is None or run - gpu.read_at > FRESH_SECONDS):
-        return "whether the GPU is in use could not be read"
+        return "whether the GPU is in use could not be read (by nvidia-smi on the server)"
     if policy.gpus and gpu is not None and gpu.tool not in (GpuTool.OK, GpuTool.NONE):
         return "nvidia-smi does not tell whether the GPU is in use"
     training = state.sight.training
     if policy.watches_training and (training is None or run - training.read_at > FRESH_SECONDS):
-        return "the signs of progress that are configured could not be read"
+        return "the training's signs of progress could not be read (its files, as configured)"
     if baseline is None or baseline.processes is None:
         return "whether work goes on in the runtime could not be read twice"
     if newest.read_at - baseline.read_at < policy.read_gap:
@@ -151,7 +151,7 @@ def _progress(state: TargetState, policy: Policy, run: float) -> tuple[Sign, ...
 
 def _activity(life: Life, run: float) -> tuple[Sign, ...]:
     named = (
-        (life.cpu_run, "a process of the runtime other than its server uses CPU"),
+        (life.cpu_run, "a process of the runtime other than Jupyter itself uses CPU"),
         (life.io_run, "the container reads or writes its disk"),
         (life.gpu_run, "a process of the runtime computes on a GPU"),
         (life.log_run, "the training's log grows"),

@@ -359,6 +359,8 @@ class TargetState:
     """``run`` times of harmless remedies, for their budgets."""
     not_before: tuple[tuple[Remedy, float], ...] = ()
     """``run`` clock before which a remedy is not tried again."""
+    last_look: tuple[Remedy, Refusal, str] | None = None
+    """What the last look before the act forbade, why, and in a sentence: the reason for its pause."""
     ended_by_person: tuple[str, str] | None = None
     """Id and ``StartedAt`` of the run that a person ended (both empty: removed). The engine forgets
     that with its events; it holds until another run is seen."""

@@ -124,6 +124,7 @@ def apply(turn: Turn, remedy: Remedy, *, ordered: bool = False) -> None:
         harmless=state.harmless if charged else (*_last_hour(state, env.run), (remedy, env.run)),
         incident=None if incident is None else _tried(incident, remedy),
         approval=None if intent.approved else state.approval,
+        last_look=None,
     )
     if HARM[remedy] is Harm.DESTRUCTIVE:
         turn.change(restarts_unverified=state.restarts_unverified + 1)
@@ -190,6 +191,11 @@ def _nothing_done(turn: Turn, intent: Intent, event: RemedyFinished) -> None:
     )
     if event.reason in HOLDS:
         _pause(turn, intent.remedy, least=HOLD_SECONDS)
+        others = tuple(one for one in state.refusals if one[0] is not intent.remedy)
+        turn.change(
+            last_look=(intent.remedy, event.reason, event.detail),
+            refusals=(*others, (intent.remedy, event.reason)),
+        )
         turn.enter(Phase.HELD)
         turn.tell(RemedyRefused(remedy=intent.remedy, reason=event.reason, detail=event.detail))
         return
