@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from watchdogd.core.model import Incident, Intent, Pause
-from watchdogd.core.words import Cause, Refusal, Remedy, Result, State
+from watchdogd.core.words import Cause, Hindsight, Refusal, Remedy, Result, State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +171,27 @@ class OperatorSpoke:
     detail: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShadowOpened:
+    """Fact: the remedy would have been begun now, but for ``reason`` (observe, ask or veto) alone."""
+
+    remedy: Remedy
+    cause: Cause
+    reason: Refusal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShadowScored:
+    """Fact: hindsight on what was told by ``ShadowOpened``."""
+
+    remedy: Remedy
+    cause: Cause
+    reason: Refusal
+    outcome: Hindsight
+    seconds: float
+    """Awake-observed, since it was opened."""
+
+
 Fact = (
     StateChanged
     | IncidentOpened
@@ -184,6 +205,8 @@ Fact = (
     | PauseBegan
     | PauseEnded
     | OperatorSpoke
+    | ShadowOpened
+    | ShadowScored
 )
 
 

@@ -197,6 +197,17 @@ def _presence(state: TargetState, run: float) -> tuple[Sign, ...]:
     return (Sign(Rank.PRESENCE, "a process of the runtime holds memory of a GPU", run - seen),)
 
 
+def without_signs(life: Life) -> Life:
+    """The same without any sign of work; whether it could be read stays.
+
+    Each reading that shows work is the baseline of the next: it took two to see it, so it counts as read
+    twice."""
+    baseline = life.baseline
+    if baseline is not None and life.cpu_run is not None:
+        baseline = replace(baseline, read_at=float("-inf"))
+    return Life(baseline=baseline)
+
+
 # ---------------------------------------------------------------- what a round adds
 
 

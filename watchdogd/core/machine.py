@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import assert_never
 
-from watchdogd.core import dialing, flapping, operating, remedying, rounds, seeing
+from watchdogd.core import dialing, flapping, operating, remedying, rounds, seeing, shadowing
 from watchdogd.core.account import booked
 from watchdogd.core.budget import kept
 from watchdogd.core.commands import (
@@ -84,6 +84,7 @@ def anew(before: TargetState, env: Env) -> TargetState:
         account=account,
         last_up_wall=before.last_up_wall,
         incidents_opened=before.incidents_opened,
+        shadow=before.shadow,
     )
 
 
@@ -184,6 +185,7 @@ def _carry_on(turn: Turn) -> None:
     _bind(turn)
     _dial(turn)
     remedying.decide(turn, republish_after=REPUBLISH_SECONDS)
+    shadowing.follow(turn)
     _probe(turn)
     _show(turn)
     _answer(turn)

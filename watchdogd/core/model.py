@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from watchdogd.core.shadow import Open, Shadow
 from watchdogd.core.sight import Generation, HostSight, Sight
 from watchdogd.core.traces import Death, Flaps, Life
 from watchdogd.core.words import (
@@ -241,6 +242,7 @@ class Memory:
     restarts_unverified: int = 0
     ooms: tuple[tuple[str, float], ...] = ()
     pause: Pause | None = None
+    shadow: Shadow = field(default_factory=Shadow)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -382,6 +384,8 @@ class TargetState:
     journal_ok: bool = True
     restarts_unverified: int = 0
     """Destructive remedies in a row without verified health: two halt the target."""
+    would: Open | None = None
+    shadow: Shadow = field(default_factory=Shadow)
     account: Account = field(default_factory=Account)
     wake_at: float = 0.0
     last_up_wall: float = 0.0

@@ -165,6 +165,7 @@ def memory(state: TargetState) -> Memory:
         restarts_unverified=state.restarts_unverified,
         ooms=state.ooms,
         pause=state.pause,
+        shadow=state.shadow,
     )
 
 
@@ -184,4 +185,6 @@ def remembered(turn: Turn, event: Started) -> None:
         restarts_unverified=unverified,
         ooms=kept.ooms,
         pause=kept.pause,
+        would=None,
+        shadow=kept.shadow,
     )

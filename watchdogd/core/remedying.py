@@ -168,12 +168,12 @@ def finished(turn: Turn, event: RemedyFinished) -> None:
         turn.forget_streak()
         turn.change(
             done=event.result is Result.DONE,
-            verify_until=env.run + _proof_seconds(intent.remedy, turn.policy),
+            verify_until=env.run + proof_seconds(intent.remedy, turn.policy),
         )
         turn.enter(Phase.VERIFYING)
 
 
-def _proof_seconds(remedy: Remedy, policy: Policy) -> float:
+def proof_seconds(remedy: Remedy, policy: Policy) -> float:
     """How long health may take to show: the start grace for what boots, else 30 s by default."""
     if HARM[remedy] is Harm.HARMLESS:
         return 6 * policy.suspect_interval
@@ -223,7 +223,7 @@ def _pause(turn: Turn, remedy: Remedy, least: float = 0.0) -> None:
     """Not again before: doubling with the failures in this incident, or, where that is not kept, with
     the applications of the last ten minutes."""
     state, policy, now = turn.state, turn.policy, turn.env.run
-    base, cap = PAUSES.get(remedy, (policy.cooldown, policy.cooldown))
+    base, cap = _bounds(remedy, policy)
     failures = state.incident.failed.count(remedy) if state.incident else 0
     if HARM[remedy] is Harm.HARMLESS:
         failures = sum(one is remedy and now - at < LATELY for one, at in state.harmless)
@@ -232,6 +232,15 @@ def _pause(turn: Turn, remedy: Remedy, least: float = 0.0) -> None:
         wait = cap
     others = tuple((kind, at) for kind, at in state.not_before if kind is not remedy)
     turn.change(not_before=(*others, (remedy, now + max(wait, least))))
+
+
+def _bounds(remedy: Remedy, policy: Policy) -> tuple[float, float]:
+    return PAUSES.get(remedy, (policy.cooldown, policy.cooldown))
+
+
+def pause_seconds(remedy: Remedy, policy: Policy) -> float:
+    """Least time between two applications of a remedy of which none failed."""
+    return _bounds(remedy, policy)[0]
 
 
 def expire(turn: Turn) -> None:

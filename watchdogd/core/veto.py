@@ -5,9 +5,11 @@ A reading that is missing permits nothing: it is *no sight*, never "no hazard".
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from watchdogd.core.life import FRESH_SECONDS
 from watchdogd.core.model import Policy, TargetState
-from watchdogd.core.sight import GpuTool, HostSight
+from watchdogd.core.sight import GpuTool, HostSight, Sight
 from watchdogd.core.words import ContainerStatus, Kind, Outcome, ProbeName
 
 LEAST_DISK_BYTES = 2 * 10**9
@@ -48,6 +50,25 @@ def _strain(host: HostSight) -> str:
     if pressure is not None and pressure > MOST_PRESSURE:
         return "all work on the server waits for memory or its disk: silence then is not death"
     return ""
+
+
+def without_hazards(sight: Sight) -> Sight:
+    """The same reading, where ``hazard`` finds nothing."""
+    host, container, gpu = sight.host, sight.container, sight.gpu
+    return replace(
+        sight,
+        container=container and replace(container, publish_as_configured=None),
+        host=host
+        and replace(
+            host,
+            disk_free_bytes=None,
+            inodes_free_ratio=None,
+            uptime_seconds=None,
+            load_per_core=None,
+            pressure_ratio=None,
+        ),
+        gpu=replace(gpu, tool=GpuTool.OK) if gpu and gpu.tool is GpuTool.MISMATCH else gpu,
+    )
 
 
 def host_seen(state: TargetState, run: float) -> bool:

@@ -212,6 +212,18 @@ class Result(StrEnum):
     """The deadline passed or the link went away: the effect is to be looked for, not repeated."""
 
 
+class Hindsight(StrEnum):
+    """What became of a remedy that would have been done, had nothing but mode, person or veto held it
+    back."""
+
+    RIGHT = "right"
+    """Health did not come back in the time that the remedy is given to prove itself."""
+    FALSE_ALARM = "false_alarm"
+    """It came back by itself."""
+    UNDECIDED = "undecided"
+    """Somebody acted, so nobody knows."""
+
+
 class ContainerStatus(StrEnum):
     """The container engine's own words."""
 
