@@ -37,6 +37,7 @@ remedy_attempts_total, remedy_failures_total | counter | target, remedy
 remedy_refused_total | counter | target, remedy, reason
 remedy_duration_seconds | histogram | target, remedy
 remedy_last_timestamp_seconds, remedy_budget_remaining | gauge | target, remedy
+shadow_right_total, shadow_false_alarms_total | counter | target, remedy
 incidents_total | counter | target, cause
 incident_open | gauge | target
 incident_duration_seconds, incident_detection_seconds | histogram | target

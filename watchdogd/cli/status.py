@@ -13,6 +13,7 @@ from watchdogd.adapters.clock import SystemClock
 from watchdogd.cli import output
 from watchdogd.cli.agent import ask_agent
 from watchdogd.cli.because import answered, grounds
+from watchdogd.cli.hindsight import hindsight
 from watchdogd.sinks.series import HAND_CAUSES, HAND_REFUSALS
 
 
@@ -68,6 +69,7 @@ def _lines(target: Mapping[str, Any], now: float) -> None:
             output.wrapped(str(text), 2)
     if target.get("mend"):
         output.wrapped(f"to mend it: {target['mend']}", 2)
+    _hindsight(target)
 
 
 def _words(target: Mapping[str, Any], now: float) -> str:
@@ -134,9 +136,14 @@ def _whole(target: Mapping[str, Any], now: float, *, why: bool = False) -> None:
         output.say(f"  running: {remedy['remedy']}, {output.ago(remedy['age'])} so far")
     if explained:
         grounds(target)
-        return
-    for refusal in target.get("refusals", []):
+    for refusal in () if explained else target.get("refusals", []):
         output.say(f"  not done: {refusal['remedy']} ({refusal['reason']})")
+    _hindsight(target)
+
+
+def _hindsight(target: Mapping[str, Any]) -> None:
+    for text in hindsight(target):
+        output.wrapped(text, 2)
 
 
 def _link(link: Mapping[str, Any], forward: Mapping[str, Any], now: float) -> None:

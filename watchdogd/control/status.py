@@ -16,6 +16,7 @@ from watchdogd.adapters.clock import SystemClock
 from watchdogd.control.ladder import ladder
 from watchdogd.control.orders import VERBS as ORDERS
 from watchdogd.control.orders import Orders
+from watchdogd.control.shadow import shadow_answer
 from watchdogd.control.why import why_answer
 from watchdogd.core.budget import destructive_lately
 from watchdogd.core.model import Env, Policy, TargetState, View
@@ -119,6 +120,7 @@ class StatusAnswers:
             "refusals": [{"remedy": str(r), "reason": str(why)} for r, why in state.refusals],
             "mode": str(self._policies[name].mode) if name in self._policies else None,
             "pause": _pause(state),
+            "shadow": shadow_answer(state),
             "why": self._why(name, state),
             "layers": ladder(verdict, state.observations, now=run),
             "link": _link(state, run, wall),

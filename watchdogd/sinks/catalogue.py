@@ -215,6 +215,18 @@ METRICS: tuple[Metric, ...] = (
         "How often the remedy may still run now; only time gives budget back.",
     ),
     Metric(
+        "shadow_right_total",
+        Type.COUNTER,
+        (*TARGET, "remedy"),
+        "Remedies held back by observe, ask or a veto alone that would have been right.",
+    ),
+    Metric(
+        "shadow_false_alarms_total",
+        Type.COUNTER,
+        (*TARGET, "remedy"),
+        "The same where health came back by itself, in the time given to the remedy for its proof.",
+    ),
+    Metric(
         "incidents_total", Type.COUNTER, (*TARGET, "cause"), "Incidents, by the cause at opening."
     ),
     Metric("incident_open", Type.GAUGE, TARGET, "1 while an incident is open."),

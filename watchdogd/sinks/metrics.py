@@ -32,6 +32,7 @@ from watchdogd.core.commands import (
     RemedyEnded,
     RemedyIntended,
     RemedyRefused,
+    ShadowScored,
 )
 from watchdogd.core.events import DialFailed, Event, LinkUp, Observed
 from watchdogd.core.ladders import remedies_of
@@ -43,7 +44,15 @@ from watchdogd.core.model import (
     View,
 )
 from watchdogd.core.sight import Sight
-from watchdogd.core.words import Cause, ContainerStatus, Kind, Outcome, ProbeName, Result
+from watchdogd.core.words import (
+    Cause,
+    ContainerStatus,
+    Hindsight,
+    Kind,
+    Outcome,
+    ProbeName,
+    Result,
+)
 from watchdogd.sinks import series
 from watchdogd.sinks.catalogue import METRICS, PREFIX, Metric, Type
 
@@ -77,6 +86,10 @@ class Tallies:
         self.remedy_refused = self._counter("remedy_refused_total")
         self.remedy_seconds = self._histogram("remedy_duration_seconds")
         self.remedy_at = self._gauge("remedy_last_timestamp_seconds")
+        self.shadow = {
+            Hindsight.RIGHT: self._counter("shadow_right_total"),
+            Hindsight.FALSE_ALARM: self._counter("shadow_false_alarms_total"),
+        }
         self.incidents = self._counter("incidents_total")
         self.incident_seconds = self._histogram("incident_duration_seconds")
         self.detection_seconds = self._histogram("incident_detection_seconds")
@@ -177,6 +190,8 @@ class MetricsSink:
             made.remedy_at.labels(target, remedy).set(now)
             for reason in series.refusals_of(remedy):
                 made.remedy_refused.labels(target, remedy, reason)
+            for hindsight in made.shadow.values() if series.shadowed(remedy) else ():
+                hindsight.labels(target, remedy)
 
     def _prepare_probes(self, target: str, policy: Policy, now: float) -> None:
         made = self._made
@@ -273,6 +288,8 @@ class MetricsSink:
                     made.remedy_failures.labels(target, intent.remedy).inc()
             case RemedyRefused(remedy=remedy, reason=reason):
                 made.remedy_refused.labels(target, remedy, reason).inc()
+            case ShadowScored(remedy=remedy, outcome=outcome) if outcome in made.shadow:
+                made.shadow[outcome].labels(target, remedy).inc()
             case IncidentOpened(incident=incident, detection_seconds=seconds):
                 made.incidents.labels(target, incident.cause).inc()
                 made.detection_seconds.labels(target).observe(seconds)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from watchdogd.core import commands as c
 from watchdogd.core import events as e
-from watchdogd.core.words import Refusal, Result, State
+from watchdogd.core.words import Hindsight, Refusal, Result, State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +43,11 @@ _ENDED = {
     Result.NOTHING: "did nothing",
     Result.UNKNOWN: "ended without a known effect",
 }
+_HINDSIGHT = {
+    Hindsight.RIGHT: "would have been right: health did not come back by itself",
+    Hindsight.FALSE_ALARM: "would have been a false alarm: health came back by itself",
+    Hindsight.UNDECIDED: "would have been right or not: nobody knows, as somebody acted",
+}
 _WATCHED = (Refusal.GRACE, Refusal.COOLDOWN, Refusal.VETO, Refusal.NO_SIGHT, Refusal.OBSERVE)
 
 
@@ -72,6 +77,21 @@ def fact_line(fact: c.Fact) -> Line:
             return _remedy(fact)
         case c.PauseBegan() | c.PauseEnded() | c.OperatorSpoke():
             return _operator(fact)
+        case c.ShadowOpened() | c.ShadowScored():
+            return _shadow(fact)
+
+
+def _shadow(fact: c.ShadowOpened | c.ShadowScored) -> Line:
+    fields: dict[str, object] = {
+        "remedy": fact.remedy,
+        "cause": fact.cause,
+        "reason": fact.reason,
+    }
+    if isinstance(fact, c.ShadowOpened):
+        text = f"{fact.remedy} would begin now; hindsight will tell whether that was right"
+        return Line(level="info", text=text, fields=fields)
+    fields |= {"outcome": fact.outcome, "seconds": round(fact.seconds, 3)}
+    return Line(level="info", text=f"{fact.remedy} {_HINDSIGHT[fact.outcome]}", fields=fields)
 
 
 def _operator(fact: c.PauseBegan | c.PauseEnded | c.OperatorSpoke) -> Line:

@@ -106,6 +106,11 @@ def refusals_of(remedy: Remedy) -> tuple[Refusal, ...]:
     return REFUSALS[HARM[remedy]]
 
 
+def shadowed(remedy: Remedy) -> bool:
+    """Can mode, a person's missing word or a veto be what alone holds it back?"""
+    return remedy not in (Remedy.RECONNECT, Remedy.REOPEN_FORWARD)
+
+
 def causes_of(declared: Mapping[ProbeName, Collection[Cause]]) -> tuple[Cause, ...]:
     """All causes that a target can show, given what its probes and dials can find."""
     found = {cause for causes in declared.values() for cause in causes}
