@@ -455,6 +455,8 @@ def a_week_of_observing(world: World) -> None:
     world.play(2 * HOUR)
     world.runtime = None
     world.play(HOUR)
+    told = [(one.remedy, one.right, one.false_alarms) for one in world.state.shadow.scores]
+    assert told == [(START, 1, 0), (RESTART, 1, 0)]
 
 
 @fault("F72")
