@@ -23,8 +23,9 @@ from watchdogd.core.model import (
     Memory,
     Pause,
 )
+from watchdogd.core.shadow import Score, Shadow, WouldHave
 from watchdogd.core.sight import Generation
-from watchdogd.core.words import Cause, Remedy, Result
+from watchdogd.core.words import Cause, Refusal, Remedy, Result
 from watchdogd.ports import Journal
 
 pytestmark = pytest.mark.real
@@ -208,6 +209,21 @@ WHOLE = Memory(
     restarts_unverified=1,
     ooms=(("t", NOW.boot - 50.0),),
     pause=Pause(since_wall=NOW.wall, actor="me", reason="why"),
+    shadow=Shadow(
+        recent=(
+            WouldHave(
+                remedy=Remedy.RESTART_CONTAINER,
+                cause=Cause.RUNTIME_HUNG,
+                reason=Refusal.OBSERVE,
+                incident="i",
+                generation=Generation(boot_id="s", container="c", started="t"),
+                wall=NOW.wall,
+                boot=NOW.boot,
+                boot_id=NOW.boot_id,
+            ),
+        ),
+        scores=(Score(remedy=Remedy.RESTART_CONTAINER, right=3, false_alarms=6),),
+    ),
 )
 
 

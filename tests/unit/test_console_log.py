@@ -16,12 +16,14 @@ from watchdogd.core.commands import (
     RemedyIntended,
     RemedyRefused,
     RemedyVerified,
+    ShadowOpened,
+    ShadowScored,
     StateChanged,
 )
 from watchdogd.core.events import BindFailed, DialFailed, Event, LinkUp, PortBound, Woke
 from watchdogd.core.model import Env, Incident, Intent, TargetState
 from watchdogd.core.sight import Generation
-from watchdogd.core.words import Cause, Refusal, Remedy, Result, State
+from watchdogd.core.words import Cause, Hindsight, Refusal, Remedy, Result, State
 from watchdogd.sinks import log
 from watchdogd.sinks.console import Console
 from watchdogd.sinks.sentences import Place, fact_line
@@ -67,6 +69,16 @@ def refused(reason: Refusal, detail: str) -> RemedyRefused:
     return RemedyRefused(remedy=Remedy.START_SESSION, reason=reason, detail=detail)
 
 
+def hindsight(outcome: Hindsight) -> ShadowScored:
+    return ShadowScored(
+        remedy=Remedy.START_SESSION,
+        cause=Cause.SESSION_MISSING,
+        reason=Refusal.ASK,
+        outcome=outcome,
+        seconds=300.0,
+    )
+
+
 @pytest.mark.usefixtures("kept_loggers")
 @pytest.mark.parametrize(
     ("event", "line"),
@@ -106,6 +118,24 @@ def test_a_line_says_who_and_where(event: Event, line: str) -> None:
         (
             refused(Refusal.OBSERVE, "mode is observe"),
             "a100: would do start_session (observe only): mode is observe",
+        ),
+        (
+            ShadowOpened(
+                remedy=Remedy.START_SESSION, cause=Cause.SESSION_MISSING, reason=Refusal.ASK
+            ),
+            "a100: start_session would begin now; hindsight will tell whether that was right",
+        ),
+        (
+            hindsight(Hindsight.RIGHT),
+            "a100: start_session would have been right: health did not come back by itself",
+        ),
+        (
+            hindsight(Hindsight.FALSE_ALARM),
+            "a100: start_session would have been a false alarm: health came back by itself",
+        ),
+        (
+            hindsight(Hindsight.UNDECIDED),
+            "a100: nobody knows whether start_session would have been right: somebody acted",
         ),
     ],
 )

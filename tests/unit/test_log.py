@@ -22,6 +22,8 @@ from watchdogd.core.commands import (
     RemedyIntended,
     RemedyRefused,
     RemedyVerified,
+    ShadowOpened,
+    ShadowScored,
     StateChanged,
 )
 from watchdogd.core.events import (
@@ -47,7 +49,7 @@ from watchdogd.core.model import (
     TargetState,
 )
 from watchdogd.core.sight import Generation
-from watchdogd.core.words import Cause, Refusal, Remedy, Result, State
+from watchdogd.core.words import Cause, Hindsight, Refusal, Remedy, Result, State
 from watchdogd.settings import Secret
 from watchdogd.sinks import log
 from watchdogd.sinks.recent import RecentFacts
@@ -303,6 +305,7 @@ def test_console_is_for_people(kept_loggers: None) -> None:
 
 # ---------------------------------------------------------------- facts
 
+RESTART = Remedy.RESTART_CONTAINER
 FACTS: tuple[Fact, ...] = (
     StateChanged(old=State.UP, new=State.DOWN, cause=Cause.AUTH, detail="d", mend="ssh-add"),
     IncidentOpened(incident=INCIDENT, detection_seconds=1.23456, detail="d"),
@@ -313,6 +316,14 @@ FACTS: tuple[Fact, ...] = (
     RemedyVerified(intent=INTENT, healthy=False),
     RemedyRefused(remedy=Remedy.RECONNECT, reason=Refusal.VETO),
     Reconnected(cause=Cause.LINK_LOST, seconds=0.4),
+    ShadowOpened(remedy=RESTART, cause=Cause.RUNTIME_HUNG, reason=Refusal.OBSERVE),
+    ShadowScored(
+        remedy=RESTART,
+        cause=Cause.RUNTIME_HUNG,
+        reason=Refusal.OBSERVE,
+        outcome=Hindsight.RIGHT,
+        seconds=300.0,
+    ),
 )
 EVENTS: tuple[Event, ...] = (
     LinkUp(number=1),

@@ -17,6 +17,8 @@ from watchdogd.core.commands import (
     RemedyEnded,
     RemedyIntended,
     RemedyRefused,
+    ShadowOpened,
+    ShadowScored,
 )
 from watchdogd.core.events import DialFailed, Event, LinkUp, Observed, Woke
 from watchdogd.core.model import (
@@ -48,6 +50,7 @@ from watchdogd.core.words import (
     LIVE_STATES,
     Cause,
     ContainerStatus,
+    Hindsight,
     Kind,
     Layer,
     Outcome,
@@ -404,6 +407,18 @@ def test_remedies_refusals_and_incidents(bench: Bench) -> None:
     assert bench.of("incident_detection_seconds_sum") == 21
     bench.tell(Woke(), IncidentClosed(incident=opened, duration_seconds=33))
     assert bench.of("incident_duration_seconds_sum") == 33
+
+
+def test_hindsight_is_counted_by_remedy_and_what_is_undecided_is_not(bench: Bench) -> None:
+    remedy, cause, reason = Remedy.RESTART_CONTAINER, Cause.RUNTIME_HUNG, Refusal.VETO
+    bench.tell(Woke(), ShadowOpened(remedy=remedy, cause=cause, reason=reason))
+    for outcome in (*Hindsight, Hindsight.RIGHT):
+        bench.tell(
+            Woke(),
+            ShadowScored(remedy=remedy, cause=cause, reason=reason, outcome=outcome, seconds=1.0),
+        )
+    assert bench.of("shadow_right_total", remedy=remedy) == 2
+    assert bench.of("shadow_false_alarms_total", remedy=remedy) == 1
 
 
 def test_the_budget_goes_down_with_each_charge(bench: Bench) -> None:

@@ -24,6 +24,7 @@ from watchdogd.core.model import (
     Verdict,
     View,
 )
+from watchdogd.core.shadow import Open, Score, Shadow, WouldHave
 from watchdogd.core.sight import Generation
 from watchdogd.core.words import (
     Cause,
@@ -209,6 +210,37 @@ def test_the_ladder_is_lowest_first_and_shows_the_telling_observation() -> None:
     assert (runtime["vantage"], runtime["age"], runtime["detail"]) == ("tunnel", 5.0, "silent")
     assert [each["vantage"] for each in runtime["observations"]] == ["tunnel", "server"]
     assert layers[2]["vantage"] is None
+
+
+def test_what_would_have_been_done_is_told_with_its_score() -> None:
+    would = WouldHave(
+        remedy=Remedy.RESTART_CONTAINER,
+        cause=Cause.RUNTIME_HUNG,
+        reason=Refusal.OBSERVE,
+        incident="a-1",
+        generation=Generation(),
+        wall=1.0,
+        boot=1.0,
+        boot_id="b",
+    )
+    scores = (Score(remedy=Remedy.RESTART_CONTAINER, right=3, false_alarms=6),)
+    state = replace(
+        BUSY,
+        would=Open(would=would, run=990.0, looked=980.0, seconds=12.5),
+        shadow=Shadow(recent=(would,), scores=scores),
+    )
+    answer = json.loads(json.dumps(answers(View(targets={"a": state}), {}, "a", "b").status()))
+    a, b = answer["targets"]
+    assert a["shadow"] == {
+        "open": {
+            "remedy": "restart_container",
+            "cause": "runtime_hung",
+            "reason": "observe",
+            "observed_seconds": 12.5,
+        },
+        "scores": [{"remedy": "restart_container", "right": 3, "false_alarms": 6}],
+    }
+    assert b["shadow"] == {"open": None, "scores": []}
 
 
 def test_no_token_is_in_a_status() -> None:

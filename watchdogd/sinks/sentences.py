@@ -44,9 +44,9 @@ _ENDED = {
     Result.UNKNOWN: "ended without a known effect",
 }
 _HINDSIGHT = {
-    Hindsight.RIGHT: "would have been right: health did not come back by itself",
-    Hindsight.FALSE_ALARM: "would have been a false alarm: health came back by itself",
-    Hindsight.UNDECIDED: "would have been right or not: nobody knows, as somebody acted",
+    Hindsight.RIGHT: "{} would have been right: health did not come back by itself",
+    Hindsight.FALSE_ALARM: "{} would have been a false alarm: health came back by itself",
+    Hindsight.UNDECIDED: "nobody knows whether {} would have been right: somebody acted",
 }
 _WATCHED = (Refusal.GRACE, Refusal.COOLDOWN, Refusal.VETO, Refusal.NO_SIGHT, Refusal.OBSERVE)
 
@@ -91,7 +91,7 @@ def _shadow(fact: c.ShadowOpened | c.ShadowScored) -> Line:
         text = f"{fact.remedy} would begin now; hindsight will tell whether that was right"
         return Line(level="info", text=text, fields=fields)
     fields |= {"outcome": fact.outcome, "seconds": round(fact.seconds, 3)}
-    return Line(level="info", text=f"{fact.remedy} {_HINDSIGHT[fact.outcome]}", fields=fields)
+    return Line(level="info", text=_HINDSIGHT[fact.outcome].format(fact.remedy), fields=fields)
 
 
 def _operator(fact: c.PauseBegan | c.PauseEnded | c.OperatorSpoke) -> Line:
