@@ -176,8 +176,13 @@ def it_is_described_anew(world: World) -> None:
     world.play(HOUR)
 
 
-@row((RESTART, Refusal.VETO, RIGHT), working=True)
+@row((RESTART, Refusal.VETO, FALSE_ALARM), working=True)
 def work_goes_on_behind_a_hang(world: World) -> None:
+    hang(world, HOUR)
+
+
+@row((RESTART, Refusal.OBSERVE, FALSE_ALARM), working=True, policy=OBSERVES)
+def work_goes_on_behind_a_hang_that_is_only_watched(world: World) -> None:
     hang(world, HOUR)
 
 

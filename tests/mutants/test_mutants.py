@@ -636,6 +636,14 @@ MUTANTS = (
         "hindsight_says and passes",
     ),
     Mutant(
+        "hindsight-ends-live-work",
+        "ADR 10: live work is a false alarm",
+        "shadowing.py",
+        "    return destructive and bool(",
+        "    return False and bool(",
+        "hindsight_says and behind_a_hang",
+    ),
+    Mutant(
         "score-is-forgotten",
         "section 9: survives a restart",
         "operating.py",

@@ -132,9 +132,15 @@ def _watch(turn: Turn, known: Open) -> None:
         return
     seen = _observed(known, turn)
     if seen.seconds >= remedying.proof_seconds(would.remedy, turn.policy):
-        _close(turn, seen, Hindsight.RIGHT)
+        _close(turn, seen, Hindsight.FALSE_ALARM if _ended_work(turn, would) else Hindsight.RIGHT)
     else:
         turn.change(would=seen)
+
+
+def _ended_work(turn: Turn, would: WouldHave) -> bool:
+    """Would it have ended work that went on after it? That is never right, whatever health says."""
+    destructive = HARM[would.remedy] is Harm.DESTRUCTIVE
+    return destructive and bool(life.signs(turn.state, turn.policy, turn.env.run))
 
 
 def _observed(known: Open, turn: Turn) -> Open:
