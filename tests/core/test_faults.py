@@ -99,6 +99,16 @@ def wall_clock_an_hour_back(world: World) -> None:
     assert world.wake_at - world.now <= 61
 
 
+@fault("F06", does=(START,), causes=(Cause.CONTAINER_EXITED,))
+def crashed_twice_within_10_minutes(world: World) -> None:
+    world.start(observe_seconds=600.0).play(60)
+    world.container = Cause.CONTAINER_EXITED
+    world.play(500)
+    assert world.applied == []
+    assert Refusal.OBSERVE in [reason for _, reason in world.state.refusals]
+    world.play(300)  # it lived for 10 minutes
+
+
 @fault("F07", causes=(Cause.CONTAINER_EXITED,), refused=Refusal.OBSERVE, state=State.DOWN)
 def journal_unwritable(world: World) -> None:
     world.start(journal_ok=False).play(60)

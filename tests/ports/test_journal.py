@@ -391,3 +391,45 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def mount(*arguments: str) -> None:
     subprocess.run(["mount", *arguments], check=True, timeout=30)
+
+
+class TestStarts:
+    def test_the_third_start_that_nobody_ended_only_observes(self, open_journal: Open) -> None:
+        assert [open_journal().began(later(seconds)) for seconds in (0, 100, 200)] == [
+            None,
+            None,
+            600.0,
+        ]
+
+    def test_what_was_asked_for_is_no_crash_and_cuts_nothing_short(
+        self, open_journal: Open
+    ) -> None:
+        for seconds in (0, 100, 200, 300):
+            journal = open_journal()
+            assert journal.began(later(seconds)) is None
+            journal.asked()
+        for seconds, wait in ((400, None), (450, None), (500, 600.0)):
+            journal = open_journal()
+            assert journal.began(later(seconds)) == wait
+        journal.asked()
+        assert open_journal().began(later(700)) == 400.0
+
+    def test_few_are_kept(self, open_journal: Open, path: str) -> None:
+        journal = open_journal()
+        for seconds in range(0, 100_000, 1000):
+            journal.began(later(seconds))
+        with sqlite3.connect(path) as plain:
+            assert plain.execute("SELECT count(*) FROM starts").fetchone() == (20,)
+        plain.close()
+
+    def test_a_journal_without_them_is_taken_over(self, open_journal: Open, path: str) -> None:
+        keep(open_journal(), charge("k1"))
+        with sqlite3.connect(path) as plain:
+            plain.execute("DROP TABLE starts")
+        plain.close()
+        assert open_journal().began(NOW) is None
+        assert open_journal().load("a100", NOW).charges == (charge("k1"),)
+
+
+def later(seconds: float) -> Env:
+    return replace(NOW, run=NOW.run + seconds, boot=NOW.boot + seconds, wall=NOW.wall + seconds)

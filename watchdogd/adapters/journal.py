@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from watchdogd.core.crashes import Start, observes_until
 from watchdogd.core.model import (
     Charge,
     Env,
@@ -56,6 +57,20 @@ CREATE TABLE IF NOT EXISTS memories (
 """
 """``ahead``: by how much the wall clock was ahead of the boot clock when it was written; what another boot
 needs to understand its times. Within the same boot they stand, whatever was done to the wall clock."""
+_STARTS = """
+CREATE TABLE IF NOT EXISTS starts (
+  seq INTEGER PRIMARY KEY,
+  boot REAL NOT NULL,
+  boot_id TEXT NOT NULL,
+  asked INTEGER NOT NULL,
+  observes_until REAL NOT NULL
+)
+"""
+_EARLIER = "SELECT boot, boot_id, asked, observes_until FROM starts ORDER BY seq"
+_BEGIN = "INSERT INTO starts (boot, boot_id, asked, observes_until) VALUES (?, ?, 0, ?)"
+_ASKED = "UPDATE starts SET asked = 1 WHERE seq = ?"
+_FORGET = "DELETE FROM starts WHERE seq <= (SELECT max(seq) FROM starts) - ?"
+_KEPT_STARTS = 20
 _INSERT = (
     "INSERT INTO intents (key, target, remedy, incident, cause, wall, boot, boot_id)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
@@ -81,6 +96,25 @@ class SqliteJournal:
         self._path = path
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
+        self._start: int | None = None
+
+    def began(self, now: Env) -> float | None:
+        """As the port says. Raises ``OSError``."""
+
+        def begin(connection: sqlite3.Connection) -> tuple[int | None, float]:
+            until = observes_until(_starts(connection.execute(_EARLIER).fetchall()), now)
+            row = connection.execute(_BEGIN, (now.boot, now.boot_id, until)).lastrowid
+            connection.execute(_FORGET, (_KEPT_STARTS,))
+            return row, until
+
+        self._start, until = self._transaction(begin)
+        return until - now.boot if until else None
+
+    def asked(self) -> None:
+        """As the port says. Raises ``OSError``."""
+        if self._start is not None:
+            row = (self._start,)
+            self._transaction(lambda connection: connection.execute(_ASKED, row).rowcount)
 
     def load(self, target: str, now: Env) -> Kept:
         """As the port says. A remedy that did nothing is no charge.
@@ -184,8 +218,24 @@ def _prepare(connection: sqlite3.Connection) -> None:
         raise sqlite3.DatabaseError(f"made by a newer watchdogd (version {version})")
     connection.execute(_SCHEMA)
     connection.execute(_MEMORIES)
+    connection.execute(_STARTS)  # an older watchdogd does not mind it: no other version
     if version != _VERSION:
         connection.execute(f"PRAGMA user_version = {_VERSION}")
+
+
+def _starts(rows: _Rows) -> list[Start]:
+    try:
+        return [
+            Start(
+                boot=float(boot),
+                boot_id=str(boot_id),
+                asked=bool(asked),
+                observes_until=float(until),
+            )
+            for boot, boot_id, asked, until in rows
+        ]
+    except (TypeError, ValueError) as error:
+        raise OSError(errno.EIO, f"journal: a row cannot be read: {error}") from error
 
 
 def _charges(rows: Iterable[tuple[str, ...]]) -> Iterable[Charge]:

@@ -28,8 +28,9 @@ from watchdogd.app.doors import Door, Doors
 from watchdogd.app.exchange import exchange
 from watchdogd.app.health import health
 from watchdogd.app.hooks import NO_HOOKS, Hooks
-from watchdogd.app.parts import close_all, plans
+from watchdogd.app.parts import close_all, places, plans
 from watchdogd.app.reload import Reload, Reloaded
+from watchdogd.app.starts import Starts
 from watchdogd.app.targets import Builder, InService
 from watchdogd.control import ControlServer, Occupied, Orders, StatusAnswers
 from watchdogd.core import machine
@@ -47,7 +48,6 @@ from watchdogd.sinks.memory import MemoryKeeper
 from watchdogd.sinks.metrics import MetricsSink
 from watchdogd.sinks.recent import RecentFacts
 from watchdogd.sinks.recorder import Recorder
-from watchdogd.sinks.sentences import Place
 from watchdogd.sinks.series import TunnelFacts
 from watchdogd.web import Routes, WebServer
 from watchdogd.workers import Workers
@@ -101,10 +101,11 @@ class Agent:
         self._inbox = Inbox()
         self._judged: set[str] = set()
         self._journal = SqliteJournal(str(folders.journal_path(self._state)))
+        self._starts = Starts(self._journal, self._clock)
         self._builder = self._make_builder(dry_run=dry_run, harmless_only=harmless_only)
         self._now = self._first_targets(settings, known)
         self._recent = RecentFacts()
-        self._log_sink = LogSink(_places(settings))
+        self._log_sink = LogSink(places(settings))
         self._metrics = MetricsSink(
             self._policies(),
             probes=DECLARED_CAUSES,
@@ -136,6 +137,7 @@ class Agent:
     def start(self) -> None:
         """Read the journal, open the doors, and let the loop run."""
         logging.getLogger().addHandler(self._log_counter)
+        self._starts.began()
         self._begin(self._now.targets)
         self._doors.open()
         self._watch.start()
@@ -156,6 +158,8 @@ class Agent:
     def stop(self) -> tuple[str, ...]:
         """End everything within 5 s; returns the names of jobs that hang on (empty when all is well)."""
         deadline = Deadline.after(self._clock, STOP_SECONDS)
+        if self._thread.is_alive():  # else the loop broke, which is a crash
+            self._starts.asked()
         self._reload.close(deadline.remaining() / 2)
         for one in self._now.targets.values():
             one.executor.stop()
@@ -238,7 +242,7 @@ class Agent:
         self._now = _InForce(settings=new, targets=after)
         self._workers.resize(WORKERS_A_TARGET * (1 + len(after)))
         self._judged &= after.keys()
-        self._log_sink.places = _places(new)
+        self._log_sink.places = places(new)
         self._recent.keep(after.keys())
         self._metrics.regroup(self._policies(), self._clock.wall())
 
@@ -309,7 +313,12 @@ class Agent:
         except OSError as error:
             log.warning("the journal cannot be used (%s): %s is only observed", error, name)
             return Started(journal_ok=False)
-        return Started(charges=kept.charges, memory=kept.memory, open=kept.open)
+        return Started(
+            charges=kept.charges,
+            memory=kept.memory,
+            open=kept.open,
+            observe_seconds=self._starts.to_observe(),
+        )
 
     def _health(self) -> str:
         return health(self._workers.health, self._loop.age, STALL_SECONDS)
@@ -384,10 +393,3 @@ class Agent:
             config_problems=self._reload.last().problems,
         )
         return answers(request)
-
-
-def _places(settings: Settings) -> dict[str, Place]:
-    return {
-        name: Place(local=str(target.forward.local), host=target.ssh.host)
-        for name, target in settings.targets.items()
-    }

@@ -24,6 +24,7 @@ from watchdogd.errors import ConfigError, Problem
 from watchdogd.links import TargetLinks
 from watchdogd.ports import Clock, ContainerEngine, Deadline, Reach
 from watchdogd.settings import Settings, TargetSettings
+from watchdogd.sinks.sentences import Place
 
 RESOLVE_SECONDS = 10.0
 
@@ -161,3 +162,11 @@ def close_all(named: Mapping[str, Closable], deadline: Deadline) -> None:
         thread.start()
     for thread in threads:
         thread.join(deadline.remaining())
+
+
+def places(settings: Settings) -> dict[str, Place]:
+    """Where each target listens and leads, for the log."""
+    return {
+        name: Place(local=str(target.forward.local), host=target.ssh.host)
+        for name, target in settings.targets.items()
+    }

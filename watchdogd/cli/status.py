@@ -64,7 +64,7 @@ def _line(target: Mapping[str, Any], now: float) -> str:
 def _lines(target: Mapping[str, Any], now: float) -> None:
     """One target for a pipe: nothing is cut off."""
     output.wrapped(_words(target, now), 0)
-    for text in (target.get("detail"), _person(target)):
+    for text in (target.get("detail"), _person(target), _observing(target)):
         if text:
             output.wrapped(str(text), 2)
     if target.get("mend"):
@@ -105,6 +105,12 @@ def _person(target: Mapping[str, Any]) -> str:
     return f"needs a person: {why or refused or target.get('mend') or target.get('detail')}"
 
 
+def _observing(target: Mapping[str, Any]) -> str:
+    """What of the agent's own keeps it from repairing; empty if nothing."""
+    why = target.get("observing")
+    return f"nothing is repaired: {why}" if why else ""
+
+
 def _whole(target: Mapping[str, Any], now: float, *, why: bool = False) -> None:
     age, cause = _age(target.get("since"), now), target.get("cause")
     since = f" for {output.ago(age)}" if age is not None else ""
@@ -123,8 +129,9 @@ def _whole(target: Mapping[str, Any], now: float, *, why: bool = False) -> None:
     explained = why and answered(target)
     if explained:
         output.mend(str(target.get("mend") or ""))
-    if not explained and (person := _person(target)):
-        output.wrapped(person, 2)
+    for text in () if explained else (_person(target), _observing(target)):
+        if text:
+            output.wrapped(text, 2)
     output.ladder(target.get("layers", []), str(target.get("detail") or ""))
     if not explained:
         output.mend(str(target.get("mend") or ""))

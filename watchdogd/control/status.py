@@ -19,6 +19,7 @@ from watchdogd.control.orders import Orders
 from watchdogd.control.shadow import shadow_answer
 from watchdogd.control.why import why_answer
 from watchdogd.core.budget import destructive_lately
+from watchdogd.core.choose import only_observes
 from watchdogd.core.model import Env, Policy, TargetState, View
 from watchdogd.core.words import Kind
 from watchdogd.errors import WatchdogdError
@@ -119,6 +120,7 @@ class StatusAnswers:
             "remedy": _remedy(state, run),
             "refusals": [{"remedy": str(r), "reason": str(why)} for r, why in state.refusals],
             "mode": str(self._policies[name].mode) if name in self._policies else None,
+            "observing": only_observes(state, run),
             "pause": _pause(state),
             "shadow": shadow_answer(state),
             "why": self._why(name, state),

@@ -166,7 +166,8 @@ def _once(rung: Rung, reason: Refusal, state: TargetState, policy: Policy) -> st
     if reason is Refusal.HALTED and state.dialing.stopped_by is Cause.HOST_KEY:
         return "known_hosts or the configuration changes"
     if reason is Refusal.OBSERVE and policy.mode is not Mode.OBSERVE:
-        return "the journal can be written again"
+        lives = "the agent has lived for 10 minutes"
+        return lives if state.journal_ok else "the journal can be written again"
     if reason is Refusal.VETO and rung.hazard:
         return "that is over"
     return ONCE.get(reason, "")
@@ -174,7 +175,8 @@ def _once(rung: Rung, reason: Refusal, state: TargetState, policy: Policy) -> st
 
 def _yours(rung: Rung, reason: Refusal, state: TargetState, policy: Policy) -> str:
     if reason is Refusal.OBSERVE and policy.mode is not Mode.OBSERVE:
-        return "look at the disk under the agent's state folder"
+        log = "read in the agent's log why it crashed"
+        return log if state.journal_ok else "look at the disk under the agent's state folder"
     if reason is Refusal.VETO and rung.hazard:
         return "see to it on the server"
     if reason is Refusal.HALTED and state.dialing.stopped_by is Cause.HOST_KEY:

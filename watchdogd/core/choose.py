@@ -106,17 +106,25 @@ def _budget(remedy: Remedy, state: TargetState, policy: Policy, env: Env) -> Ref
     )
 
 
-def _observing(state: TargetState, policy: Policy) -> Refused:
+def _observing(state: TargetState, policy: Policy, env: Env) -> Refused:
     if policy.mode is Mode.OBSERVE:
         return Refusal.OBSERVE, 'mode is "observe": it is only watched'
+    why = only_observes(state, env.run)
+    return (Refusal.OBSERVE, why) if why else None
+
+
+def only_observes(state: TargetState, run: float) -> str:
+    """Why nothing is repaired whatever the mode; empty if nothing of the agent's own forbids it."""
     if not state.journal_ok:
-        return Refusal.OBSERVE, "the journal cannot be written: without memory nothing is repaired"
-    return None
+        return "the journal cannot be written: without memory nothing is repaired"
+    if (wait := state.observes_until - run) > 0:
+        return f"the agent crashed twice within 10 min: it only observes for another {length(wait)}"
+    return ""
 
 
 def _harmless(remedy: Remedy, state: TargetState, policy: Policy, env: Env) -> Refused:
     own = remedy in (Remedy.RECONNECT, Remedy.REOPEN_FORWARD)
-    if not own and (observing := _observing(state, policy)):
+    if not own and (observing := _observing(state, policy, env)):
         return observing
     if _network_down(state):
         return Refusal.NO_SIGHT, "this laptop has no network"
@@ -196,7 +204,7 @@ def _restoring(remedy: Remedy, state: TargetState, policy: Policy, env: Env) -> 
     allowed = approved(remedy, state)
     return (
         _unless(allowed, _second_oom(state))
-        or _observing(state, policy)
+        or _observing(state, policy, env)
         or _sight(state, policy, env)
         or _grace(state, env, state.grace_until)
         or _second_read(state, policy)
@@ -255,7 +263,7 @@ def _destructive(remedy: Remedy, state: TargetState, policy: Policy, env: Env) -
     return (
         _unless(allowed, _halted(remedy, state))
         or _unless(allowed, _all_halted(policy, env))
-        or _observing(state, policy)
+        or _observing(state, policy, env)
         or _confirmed_on_server(state, policy, env)
         or _grace(state, env, max(state.grace_until, state.destructive_grace_until))
         or _unless(allowed, _unarmed(state))

@@ -19,6 +19,8 @@ class Started:
     """Remedies whose intent is on disk and whose result is not: it is looked for, never repeated."""
     journal_ok: bool = True
     """False: the journal is missing, corrupt or unwritable; the agent then only observes."""
+    observe_seconds: float | None = None
+    """Set after crashes in a row: so long (awake) the agent only observes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -143,7 +143,11 @@ def _take(turn: Turn, event: Event) -> None:
 
 
 def _started(turn: Turn, event: Started) -> None:
-    turn.change(charges=kept(event.charges, turn.env), journal_ok=event.journal_ok)
+    turn.change(
+        charges=kept(event.charges, turn.env),
+        journal_ok=event.journal_ok,
+        observes_until=turn.env.run + (event.observe_seconds or 0.0),
+    )
     operating.remembered(turn, event)
     rounds.blinded(turn)
     turn.emit(Bind())

@@ -382,6 +382,8 @@ class TargetState:
     pause: Pause | None = None
     approval: Approval | None = None
     journal_ok: bool = True
+    observes_until: float = 0.0
+    """``run`` clock: before it nothing is repaired, since the agent crashed again and again."""
     restarts_unverified: int = 0
     """Destructive remedies in a row without verified health: two halt the target."""
     would: Open | None = None

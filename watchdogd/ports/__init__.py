@@ -23,6 +23,7 @@ from watchdogd.ports.memory import (
     Kept,
     Recorder,
     Sink,
+    StartLog,
 )
 from watchdogd.ports.reach import (
     LinkSource,
@@ -86,6 +87,7 @@ __all__ = [
     "Sessions",
     "Sink",
     "SshEngine",
+    "StartLog",
     "Stream",
     "Tokens",
 ]

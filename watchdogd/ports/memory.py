@@ -50,6 +50,19 @@ class Journal(Protocol):
     def close(self) -> None: ...
 
 
+class StartLog(Protocol):
+    """The agent's own starts, crashes among them. Raises ``OSError``."""
+
+    def began(self, now: Env) -> float | None:
+        """Note that the agent starts. Seconds for which it only observes, because it crashed again and
+        again (``core.crashes``)."""
+        ...
+
+    def asked(self) -> None:
+        """Note that this start was ended by somebody: it is no crash."""
+        ...
+
+
 class Sink(Protocol):
     """Told after the state changed. Raises nothing that matters: a failing sink is counted."""
 

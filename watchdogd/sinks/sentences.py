@@ -190,6 +190,9 @@ def event_line(event: e.Event, place: Place = NOWHERE) -> Line | None:
     match event:
         case e.Started(journal_ok=False):
             return Line(level="error", text="the journal cannot be used: only observing")
+        case e.Started(observe_seconds=float(wait)):
+            text = f"crashed twice within 10 min: only observing for {wait / 60:.0f} min"
+            return Line(level="error", text=text)
         case e.LinkUp():
             return Line(
                 level="info",

@@ -1,0 +1,33 @@
+"""Counts the agent's starts: after crashes in a row it only observes for a while."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from watchdogd.loop import env_of
+from watchdogd.ports import Clock, StartLog
+
+
+class Starts:
+    """Of one agent. Its journal may fail: that is told where each target's memory is read."""
+
+    def __init__(self, journal: StartLog, clock: Clock) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._observes_until = 0.0
+
+    def began(self) -> None:
+        """Note this start. One whose end nobody asks for is a crash."""
+        with suppress(OSError):
+            wait = self._journal.began(env_of(self._clock)) or 0.0
+            self._observes_until = self._clock.run() + wait
+
+    def asked(self) -> None:
+        """Somebody wants it to end."""
+        with suppress(OSError):
+            self._journal.asked()
+
+    def to_observe(self) -> float | None:
+        """Seconds for which nothing is repaired from now on; ``None`` if there is no reason."""
+        wait = self._observes_until - self._clock.run()
+        return wait if wait > 0 else None
