@@ -13,11 +13,27 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.core.world import SIGNS, World, healthy, session_policy
-from watchdogd.core.commands import IncidentOpened, IncidentRerooted, RemedyRefused
-from watchdogd.core.events import LinkLost, Ordered, Paused
+from watchdogd.core.commands import (
+    IncidentOpened,
+    IncidentRerooted,
+    KernelsGone,
+    RemedyRefused,
+    StateChanged,
+)
+from watchdogd.core.events import Approved, LinkLost, Ordered, Paused
 from watchdogd.core.model import Policy
 from watchdogd.core.sight import GpuTool
-from watchdogd.core.words import HARM, Cause, Harm, Mode, Refusal, Remedy, Result, State
+from watchdogd.core.words import (
+    HARM,
+    Cause,
+    ContainerStatus,
+    Harm,
+    Mode,
+    Refusal,
+    Remedy,
+    Result,
+    State,
+)
 
 HOUR = 3600.0
 RESTART, START = Remedy.RESTART_CONTAINER, Remedy.START_CONTAINER
@@ -194,6 +210,11 @@ def key_rejected(world: World) -> None:
     assert len(world.dials) - dials <= 3 + 4 * 4
 
 
+@fault("F24", harmless=frozenset({Remedy.RECONNECT}), causes=(Cause.AUTH,), state=State.DOWN)
+def second_factor_asked(world: World) -> None:
+    key_rejected(world)
+
+
 @fault("F25", harmless=frozenset({Remedy.RECONNECT}), causes=(Cause.LINK_LOST,))
 def link_ends_as_soon_as_it_is_up(world: World) -> None:
     dials = len(world.dials)
@@ -301,6 +322,14 @@ def engines_policy_restarts_it(world: World) -> None:
     world.play(300)
 
 
+@fault("F38", causes=(Cause.CONTAINER_EXITED,), refused=Refusal.VETO, state=State.DOWN)
+def container_dead(world: World) -> None:
+    world.container, world.container_status = Cause.CONTAINER_EXITED, ContainerStatus.DEAD
+    world.play(4 * HOUR)
+    world.take(Approved())  # not even then: the engine cannot start it
+    world.play(HOUR)
+
+
 @fault("F39", does=(Remedy.CREATE_CONTAINER,), causes=(Cause.CONTAINER_MISSING,))
 def container_lost(world: World) -> None:
     world.container = Cause.CONTAINER_MISSING
@@ -321,6 +350,11 @@ def another_container_at_nine_tenths_of_a_hang(world: World) -> None:
 def no_permission_on_the_engine(world: World) -> None:
     world.server_readable, world.runtime = False, Cause.RUNTIME_HUNG
     world.play(2 * HOUR)
+
+
+@fault("F43", world={"health": "unhealthy"})
+def unhealthy_by_its_own_flag(world: World) -> None:
+    world.play(4 * HOUR)
 
 
 @fault(
@@ -381,10 +415,27 @@ def unusable_while_the_training_goes_on(world: World) -> None:
     world.play(12 * HOUR)
 
 
+@fault("F49", state=State.DEGRADED)
+def one_handler_answers_500(world: World) -> None:
+    world.handler_fails = True
+    world.play(4 * HOUR)
+    told = [fact for fact in world.facts if isinstance(fact, StateChanged)]
+    assert [(fact.new, fact.cause) for fact in told] == [(State.DEGRADED, None)]
+
+
 @fault("F50", causes=(Cause.WRONG_SERVER,), state=State.DOWN)
 def another_service_on_the_port(world: World) -> None:
     world.runtime = Cause.WRONG_SERVER
     world.play(HOUR)
+
+
+@fault("F51")
+def kernel_culled_by_an_idle_setting(world: World) -> None:
+    world.play(60)
+    world.kernel_gone = True
+    world.play(HOUR)
+    gone = [fact for fact in world.facts if isinstance(fact, KernelsGone)]
+    assert gone == [KernelsGone(kernels=("kernel-1",), busy=False)]
 
 
 @fault("F52", world={"kernel_busy": True})
@@ -427,6 +478,19 @@ def sshd_killed_for_memory(world: World) -> None:
     world.kill_link().play(600)
     world.dial = None
     world.play(200)
+
+
+@fault(
+    "F64",
+    world={"remedies_work": False, "remedy_result": Result.FAILED},
+    does=(START, START, START),
+    causes=(Cause.CONTAINER_EXITED,),
+    refused=Refusal.FAILED_START,
+    state=State.DOWN,
+)
+def another_tenant_took_the_gpus_memory(world: World) -> None:
+    world.container = Cause.CONTAINER_EXITED  # each start ends with: CUDA out of memory
+    world.play(24 * HOUR)
 
 
 @pytest.mark.parametrize("cause", [Cause.RUNTIME_HUNG, Cause.RUNTIME_REFUSED])
@@ -517,6 +581,56 @@ def test_followed_by_a_hang_it_ends_no_work(name: str) -> None:
 
 SESSION_OF_ITS_OWN = {"F44", "F47"}
 """What these play *is* the restart of an idle runtime."""
+
+
+def test_a_container_that_is_being_removed_is_left_alone() -> None:
+    """F38, the other half: nothing is known of it, and so nothing is done to it."""
+    world = healthy()
+    world.container_status, world.runtime = ContainerStatus.REMOVING, Cause.RUNTIME_REFUSED
+    world.play(4 * HOUR)
+    assert world.applied == []
+    assert world.state.shown is State.DOWN
+    assert world.broken == []
+
+
+@pytest.mark.parametrize("cause", [Cause.RUNTIME_HUNG, Cause.RUNTIME_REFUSED, None])
+def test_a_health_flag_changes_no_decision(cause: Cause | None) -> None:
+    """F43, beside the very same world without it."""
+    worlds = [healthy(health=flag) for flag in ("", "healthy", "unhealthy")]
+    for world in worlds:
+        world.runtime = cause
+        world.play(HOUR)
+    assert worlds[0].applied == worlds[1].applied == worlds[2].applied
+    assert worlds[0].applied_at == worlds[1].applied_at == worlds[2].applied_at
+
+
+def test_an_error_of_one_handler_is_no_evidence_against_the_runtime() -> None:
+    """F49 for hours, and then a real error: that is confirmed from its own beginning."""
+    world = healthy()
+    world.handler_fails = True
+    world.play(4 * HOUR)
+    world.runtime = Cause.RUNTIME_ERROR
+    world.play(100)
+    assert world.applied == []
+    world.play(300)
+    assert world.applied == [RESTART]
+
+
+def test_a_busy_kernel_that_is_gone_is_told_as_lost_work() -> None:
+    world = healthy(kernel_busy=True)
+    world.play(120)
+    world.kernel_gone = True
+    world.play(120)
+    assert [fact.busy for fact in world.facts if isinstance(fact, KernelsGone)] == [True]
+    assert world.applied == []
+
+
+def test_a_restarted_runtime_lost_no_kernel_by_itself() -> None:
+    world = healthy(kernel_busy=True)
+    world.play(120)
+    world.life += 1
+    world.play(300)
+    assert not [fact for fact in world.facts if isinstance(fact, KernelsGone)]
 
 
 def test_a_refusal_is_told_with_its_reason() -> None:

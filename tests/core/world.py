@@ -149,6 +149,13 @@ class World:
     ended_at: float = 0.0
     """By the server's clock, as the one before."""
     own_policy: bool = False
+    container_status: ContainerStatus | None = None
+    """What the engine calls it instead, ``dead`` say."""
+    health: str = ""
+    """What its own health command says."""
+    handler_fails: bool = False
+    """One path of the runtime answers 500."""
+    kernel_gone: bool = False
     image_present: bool = True
     remedies_work: bool = True
     remedy_result: Result = Result.DONE
@@ -441,20 +448,25 @@ class World:
         if not command.deep:
             return Observed(round=command.round, started=started, observations=tuple(seen))
         answers = passes and broken is None
-        kernels = self.kernels() if answers else None
-        seen.append(self.one(ProbeName.KERNEL, None, Vantage.TUNNEL, unknown=not answers))
+        kernels = self.kernels() if answers and not self.handler_fails else None
+        handler = Cause.RUNTIME_ERROR if self.handler_fails else None
+        seen.append(self.one(ProbeName.KERNEL, handler, Vantage.TUNNEL, unknown=not answers))
         blind = not passes or not self.server_readable
         causes = self.server_causes(broken)
         for probe in SERVER_PROBES:
             if self.policy.kind is Kind.SESSION and probe is ProbeName.CONTAINER:
                 continue
-            seen.append(self.one(probe, causes[probe], Vantage.SERVER, unknown=blind))
+            dark = blind or (probe is ProbeName.CONTAINER and self.removing())
+            seen.append(self.one(probe, causes[probe], Vantage.SERVER, unknown=dark))
         sight = replace(Sight() if blind else self.sight(), kernels=kernels)
         return Observed(round=command.round, started=started, observations=tuple(seen), sight=sight)
 
     def measure_deep(self, number: int) -> Observed:
         """The same of a round that also looks at the server."""
         return self.measure(Probe(round=number, deep=True))
+
+    def removing(self) -> bool:
+        return self.container_status is ContainerStatus.REMOVING
 
     def server_causes(self, broken: Cause | None) -> dict[ProbeName, Cause | None]:
         session = None if self.view else Cause.SESSION_MISSING
@@ -533,7 +545,7 @@ class World:
         )
 
     def kernels(self) -> KernelSight:
-        name = frozenset({f"kernel-{self.life}"})
+        name = frozenset(() if self.kernel_gone else {f"kernel-{self.life}"})
         busy = name if self.kernel_busy else frozenset[str]()
         return KernelSight(read_at=self.now, kernels=name, busy=busy)
 
@@ -573,7 +585,9 @@ class World:
             read_at=self.now,
             id=CONTAINER,
             name="colab",
-            status=ContainerStatus.EXITED if exited else ContainerStatus.RUNNING,
+            status=self.container_status
+            or (ContainerStatus.EXITED if exited else ContainerStatus.RUNNING),
+            health=self.health,
             started=f"life-{self.life}",
             started_at=float(self.life),
             finished_at=self.ended_at if exited else 0.0,

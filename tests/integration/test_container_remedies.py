@@ -265,6 +265,25 @@ def test_one_that_ends_again_at_once_has_failed(scene: Scene) -> None:
     assert ended.mend.startswith("on the server: docker logs")
 
 
+def test_without_memory_on_its_gpu_it_says_so_and_nobody_else_is_touched(scene: Scene) -> None:
+    """Another tenant holds it: the start has failed, with its last words."""
+    scene.want(image=busybox_image(scene.dockerd))
+    assert scene.reach.target.runtime.container is not None
+    wanted = scene.reach.target.runtime.container
+    stranger = scene.dockerd.out("run", "-d", wanted.image, "sleep", "100").strip()
+    words = "RuntimeError: CUDA error: out of memory"
+    script = (
+        f"echo http://127.0.0.1:8080/?token={'a' * 48} >&2; sleep 0.1; echo {words!r} >&2; exit 1"
+    )
+    scene.dockerd.out("run", "-d", "-p", str(wanted.publish), wanted.image, "sh", "-c", script)
+    until(lambda: scene.look().exit_code == 1)
+    ended = scene.apply(start_container, generation(scene.look()))
+    assert ended.result is Result.FAILED
+    assert ended.detail.endswith(f"its last words: {words}")
+    assert "aaaa" not in ended.detail
+    assert scene.dockerd.out("inspect", "-f", "{{.State.Running}}", stranger).strip() == "true"
+
+
 def test_what_does_not_answer_by_the_deadline_is_unknown(scene: Scene) -> None:
     scene.want(image=busybox_image(scene.dockerd))
     assert scene.reach.target.runtime.container is not None

@@ -130,6 +130,21 @@ class TestDial:
         assert error.mend.startswith("ssh-copy-id")
         assert str(wrong) in error.mend
 
+    def test_a_second_factor_is_refused_at_once_and_no_prompt_is_awaited(
+        self, make: Callable[[SshSettings], SshEngine]
+    ) -> None:
+        asks = {
+            "AuthenticationMethods": "publickey,keyboard-interactive",
+            "KbdInteractiveAuthentication": "yes",
+        }
+        with Sshd(asks) as strict:
+            error = refusal(make(strict.settings()), limit=5.0)
+            assert "Partial publickey" in strict.log_text()
+        assert isinstance(error, Permanent)
+        assert (error.cause, error.phase, error.reached) == (Cause.AUTH, "auth", True)
+        assert "more than a key" in error.detail
+        assert "AuthenticationMethods publickey" in error.mend
+
     def test_a_locked_key_is_found_without_a_dial(
         self, make: Callable[[SshSettings], SshEngine], sshd: Sshd, tmp_path: Path
     ) -> None:

@@ -340,3 +340,10 @@ def test_only_named_volumes_hold_data_that_can_be_lost() -> None:
 def test_the_adapter_loads_no_docker_library_before_it_is_used() -> None:
     code = "import sys, watchdogd.adapters.container_engine; sys.exit('docker' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=30).returncode == 0
+
+
+def test_the_health_flag_is_that_of_what_runs() -> None:
+    health = {"Health": {"Status": "unhealthy"}}
+    assert looked(inspected(state={"Status": "running", **health})).health == "unhealthy"
+    assert looked(inspected(state=health)).health == ""
+    assert looked(inspected(state={"Status": "running", "Health": 5})).health == ""

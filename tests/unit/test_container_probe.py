@@ -159,3 +159,24 @@ def test_why_the_last_start_failed_is_said() -> None:
 
 def test_another_kind_of_runtime_has_none() -> None:
     assert probe(None) == Reading(observations=())
+
+
+def test_one_that_is_dead_is_told_with_what_a_person_can_do() -> None:
+    (seen,) = probe(replace(EXITED, status=ContainerStatus.DEAD)).observations
+    assert (seen.outcome, seen.cause) == (Outcome.FAIL, Cause.CONTAINER_EXITED)
+    assert "is dead" in seen.detail
+    assert seen.mend == "on the server: docker rm colab"
+
+
+def test_one_that_is_being_removed_is_unknown_and_told() -> None:
+    (seen,) = probe(replace(EXITED, status=ContainerStatus.REMOVING)).observations
+    assert (seen.outcome, seen.cause) == (Outcome.UNKNOWN, None)
+    assert "is being removed" in seen.detail
+    assert seen.mend
+
+
+@pytest.mark.parametrize(("flag", "shown"), [("", False), ("healthy", False), ("unhealthy", True)])
+def test_its_own_health_flag_is_shown_and_is_no_failure(flag: str, shown: bool) -> None:
+    (seen,) = probe(replace(IS, health=flag)).observations
+    assert seen.outcome is Outcome.OK
+    assert ("says unhealthy" in seen.detail) is shown

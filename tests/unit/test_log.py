@@ -17,6 +17,7 @@ from watchdogd.core.commands import (
     IncidentClosed,
     IncidentOpened,
     IncidentRerooted,
+    KernelsGone,
     Reconnected,
     RemedyEnded,
     RemedyIntended,
@@ -54,6 +55,7 @@ from watchdogd.settings import Secret
 from watchdogd.sinks import log
 from watchdogd.sinks.recent import RecentFacts
 from watchdogd.sinks.redact import Redactor
+from watchdogd.sinks.sentences import event_line, fact_line
 
 CANARY = "c4n4ry-53cr3t-0123456789abcdef/+=&"
 WORD = "hunter2-word"
@@ -453,3 +455,22 @@ def test_recent_may_be_asked_while_it_is_told() -> None:
     thread.join(10)
     assert not failures
     assert not thread.is_alive()
+
+
+@pytest.mark.parametrize(
+    ("fact", "text"),
+    [
+        (KernelsGone(kernels=("k1",), busy=False), "MappingKernelManager.cull_idle_timeout"),
+        (KernelsGone(kernels=("k1", "k2"), busy=True), "2 kernels are gone (busy when last asked"),
+    ],
+)
+def test_kernels_that_are_gone_are_told(fact: KernelsGone, text: str) -> None:
+    line = fact_line(fact)
+    assert text in line.text
+    assert line.level == ("warning" if fact.busy else "info")
+
+
+def test_a_crash_loop_is_told() -> None:
+    line = event_line(Started(observe_seconds=600.0))
+    assert line is not None
+    assert (line.level, "only observing for 10 min" in line.text) == ("error", True)

@@ -253,11 +253,16 @@ class TestKernel:
             assert only(reading).outcome is Outcome.UNKNOWN
             assert reading.kernels is None
 
+    def test_a_handler_that_fails_is_told(self, clock: FakeClock) -> None:
+        reach = reach_with(clock, http=answers(500, []))
+        seen = only(kernel(reach, Deadline.after(clock, 9), (usable(clock),)))
+        assert (seen.outcome, seen.cause) == (Outcome.FAIL, Cause.RUNTIME_ERROR)
+        assert "list of kernels is 500" in seen.detail
+
     @pytest.mark.parametrize(
         ("status", "body"),
         [
             (403, []),
-            (500, []),
             (200, b"<html>"),
             (200, {}),
             (200, [{}] * 1001),

@@ -313,6 +313,7 @@ def sight(
         oom=over and not ended.by_person and _killed_for_memory(inspected, ended),
         publish_as_configured=any(binding.equals(wanted.publish) for binding in published),
         error=clean(text(inspected, "State", "Error")),
+        health="" if over else clean(text(inspected, "State", "Health", "Status"), 40),
     )
 
 

@@ -173,7 +173,9 @@ def _offer(
         raise _refused(plan, f"the server takes no keys: {why.allowed_types}", key.shown)
     if isinstance(why, paramiko.AuthenticationException):
         # Accepted as a first step only: somebody would have to type the second.
-        raise _refused(plan, f"the server wants more than a key for {plan.user}", key.shown)
+        told = f"the server wants more than a key for {plan.user}: a second factor, say"
+        mend = f"on the server, in sshd_config: Match User {plan.user}, AuthenticationMethods publickey"
+        raise Permanent(Cause.AUTH, told, phase="auth", mend=mend, reached=True)
     if not transport.is_active():
         raise _auth_broke(plan, key, refused, why) from why
     return False

@@ -21,6 +21,7 @@ from watchdogd.control.why import why_answer
 from watchdogd.core.budget import destructive_lately
 from watchdogd.core.choose import only_observes
 from watchdogd.core.model import Env, Policy, TargetState, View
+from watchdogd.core.seeing import impaired
 from watchdogd.core.words import Kind
 from watchdogd.errors import WatchdogdError
 from watchdogd.ports import Clock, ForwardFacts, Tokens
@@ -111,7 +112,7 @@ class StatusAnswers:
             "state": str(state.shown),
             "since": _iso(since),
             "cause": _word(verdict.cause),
-            "detail": verdict.detail,
+            "detail": verdict.detail or impaired(state),
             "mend": verdict.mend,
             "phase": str(state.phase),
             "usable": verdict.usable,

@@ -192,6 +192,16 @@ class ShadowScored:
     """Awake-observed, since it was opened."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelsGone:
+    """Fact: kernels of the runtime are gone, and it is still the same runtime."""
+
+    kernels: tuple[str, ...]
+    """Their ids."""
+    busy: bool
+    """One of them was, when last asked."""
+
+
 Fact = (
     StateChanged
     | IncidentOpened
@@ -207,6 +217,7 @@ Fact = (
     | OperatorSpoke
     | ShadowOpened
     | ShadowScored
+    | KernelsGone
 )
 
 

@@ -244,7 +244,7 @@ def _show(turn: Turn) -> None:
             old=state.shown,
             new=shown,
             cause=cause,
-            detail=state.verdict.detail,
+            detail=state.verdict.detail or seeing.impaired(state),
             mend=state.verdict.mend,
         )
     )
@@ -259,7 +259,8 @@ def _derived(state: TargetState) -> State:
         case Phase.BLIND:
             return State.OFFLINE if rounds.no_network(state) else State.UNKNOWN
         case Phase.STEADY | Phase.SETTLING:
-            return State.DEGRADED if flapping.unsteady(state.flaps) else State.UP
+            poor = seeing.impaired(state) or flapping.unsteady(state.flaps)
+            return State.DEGRADED if poor else State.UP
         case Phase.SUSPECT if state.shown in (State.HEALING, State.DOWN):
             return State.DEGRADED if works else State.DOWN
         case Phase.SUSPECT:

@@ -379,6 +379,10 @@ class TargetState:
     answer: tuple[Cause | None, float] = (None, 0.0)
     """What clients are told while no link is up: cause and ``run`` time of the next attempt."""
     flaps: Flaps = field(default_factory=Flaps)
+    impaired: str = ""
+    """What of the runtime is broken though it answers: told, and no reason to repair anything."""
+    impaired_looks: int = 0
+    """How many looks in a row found that."""
     pause: Pause | None = None
     approval: Approval | None = None
     journal_ok: bool = True

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from watchdogd.core import life
+from watchdogd.core.commands import KernelsGone
 from watchdogd.core.events import ContainerDied, Observed
 from watchdogd.core.model import TargetState
 from watchdogd.core.sight import (
     ContainerSight,
+    KernelSight,
     Sight,
 )
 from watchdogd.core.traces import Death
 from watchdogd.core.turn import Turn
-from watchdogd.core.words import Cause, ContainerStatus
+from watchdogd.core.words import Cause, ContainerStatus, Outcome, ProbeName
+
+IMPAIRED_LOOKS = 2
 
 
 def take(turn: Turn, event: Observed) -> None:
@@ -29,7 +33,34 @@ def take(turn: Turn, event: Observed) -> None:
         kernels=new.kernels or old.kernels,
         training=new.training or old.training,
     )
+    _look_for_gone_kernels(turn, old.kernels, new)
+    _look_for_impaired(turn, event)
     turn.change(sight=sight, life=life.seen(turn, event))
+
+
+def impaired(state: TargetState) -> str:
+    """What of a runtime that answers was found broken, twice in a row; empty if nothing."""
+    return state.impaired if state.impaired_looks >= IMPAIRED_LOOKS else ""
+
+
+def _look_for_impaired(turn: Turn, event: Observed) -> None:
+    """One handler that fails while the runtime answers. A round that did not ask it says nothing."""
+    told = next((one for one in event.observations if one.probe is ProbeName.KERNEL), None)
+    if told is None:
+        return
+    fails = told.outcome is Outcome.FAIL
+    broken = (told.detail or "one of its handlers fails") if fails else ""
+    looks = turn.state.impaired_looks + 1 if broken else 0
+    turn.change(impaired=broken, impaired_looks=looks)
+
+
+def _look_for_gone_kernels(turn: Turn, before: KernelSight | None, new: Sight) -> None:
+    """Kernels that ended while their runtime stayed: by a person, a crash, or a setting of the runtime."""
+    kept = not turn.state.generation.differs(new.generation(turn.policy.kind))
+    if before is None or new.kernels is None or not kept:
+        return
+    if gone := before.kernels - new.kernels.kernels:
+        turn.tell(KernelsGone(kernels=tuple(sorted(gone)), busy=bool(gone & before.busy)))
 
 
 def told_of_death(turn: Turn, event: ContainerDied) -> None:

@@ -106,6 +106,9 @@ class ContainerSight:
     publish_as_configured: bool | None = None
     error: str = ""
     """``State.Error``, capped: why the last start failed."""
+    health: str = ""
+    """What the engine makes of the image's own health command, ``unhealthy`` say. Shown, never used: a
+    slow engine blames the container with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,6 +27,8 @@ def hazard(state: TargetState, *, destructive: bool) -> str:
     container = state.sight.container
     if container is not None and container.publish_as_configured is False:
         return "the container's published port is not the configured one"
+    if container is not None and container.status is ContainerStatus.DEAD:
+        return "the container is dead: the engine failed to remove it, and cannot start it again"
     if host is None:
         return ""
     if host.disk_free_bytes is not None and host.disk_free_bytes < LEAST_DISK_BYTES:

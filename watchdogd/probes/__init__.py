@@ -88,6 +88,7 @@ DECLARED_CAUSES: Mapping[ProbeName, frozenset[Cause]] = {
     ),
     ProbeName.SESSION: frozenset({Cause.SESSION_MISSING, Cause.BUG}),
     ProbeName.FORWARD: frozenset({Cause.PORT_CONFLICT, Cause.BUG}),
+    ProbeName.KERNEL: frozenset({Cause.RUNTIME_ERROR, Cause.BUG}),
     ProbeName.RUNTIME_TUNNEL: _RUNTIME | {Cause.FORWARD_DENIED, Cause.FORWARD_STALLED},
     ProbeName.RUNTIME_SERVER: _RUNTIME,
     ProbeName.KERNEL: frozenset({Cause.BUG}),

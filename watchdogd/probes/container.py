@@ -58,16 +58,25 @@ def _judge(watch: Watch, sight: ContainerSight, image: str) -> Observation:
     if sight.id is None:
         return _missing(watch, sight, image)
     if sight.status is ContainerStatus.RUNNING:
-        return watch.ok(f"{sight.name} runs{' (adopted)' if sight.adopted else ''}")
+        return watch.ok(_running(sight))
     if sight.status is ContainerStatus.PAUSED:
         mend = f"on the server: docker unpause {sight.name}"
         return watch.fail(Cause.CONTAINER_PAUSED, f"{sight.name} is paused", mend)
     if sight.status is ContainerStatus.RESTARTING or sight.own_policy_at_work:
         times = f"{sight.name} is being restarted by the engine ({sight.restart_count} so far)"
         return watch.fail(Cause.CONTAINER_RESTARTING, times)
-    if sight.status is ContainerStatus.REMOVING or sight.status is None:
+    if sight.status is ContainerStatus.REMOVING:
+        mend = f"on the server, if it stays so: docker ps -a --filter name={sight.name}"
+        return watch.unknown(f"{sight.name} is being removed", mend)
+    if sight.status is None:
         return watch.unknown(f"{sight.name} is neither running nor ended")
     return _ended(watch, sight)
+
+
+def _running(sight: ContainerSight) -> str:
+    adopted = " (adopted)" if sight.adopted else ""
+    health = f"; its own health command says {sight.health}" if sight.health == "unhealthy" else ""
+    return f"{sight.name} runs{adopted}{health}"
 
 
 def _missing(watch: Watch, sight: ContainerSight, image: str) -> Observation:
@@ -84,6 +93,9 @@ def _missing(watch: Watch, sight: ContainerSight, image: str) -> Observation:
 
 
 def _ended(watch: Watch, sight: ContainerSight) -> Observation:
+    if sight.status is ContainerStatus.DEAD:
+        text = f"{sight.name} is dead: the engine failed to remove it and cannot start it again"
+        return watch.fail(Cause.CONTAINER_EXITED, text, f"on the server: docker rm {sight.name}")
     if sight.oom:
         text = f"{sight.name} was killed because memory ran out"
         return watch.fail(Cause.CONTAINER_OOM, text)

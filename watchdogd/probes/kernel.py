@@ -12,19 +12,21 @@ import re
 from collections.abc import Sequence
 
 from watchdogd.core.sight import KernelSight
-from watchdogd.core.words import Layer, Outcome, ProbeName, Vantage
+from watchdogd.core.words import Cause, Layer, Outcome, ProbeName, Vantage
 from watchdogd.errors import Permanent, Transient
 from watchdogd.ports import Deadline, HttpEnd, Reach, Reading
 from watchdogd.probes.observing import Watch
 
 KERNELS = "/api/kernels?no_track_activity=1"
+BROKEN = 500
+"""So and above, HTTP says that the server itself is at fault."""
 _ID = re.compile(r"[0-9a-f-]{8,64}")
 _MOST = 1000
 
 
 def kernel(reach: Reach, deadline: Deadline, so_far: Sequence[Reading]) -> Reading:
-    """OK with a ``KernelSight``; UNKNOWN if the runtime did not answer in this round, or wants a token
-    that is not known."""
+    """OK with a ``KernelSight``; FAIL ``runtime_error`` if this one handler is broken; UNKNOWN if the
+    runtime did not answer in this round, or wants a token that is not known."""
     watch = Watch.start(reach.clock, ProbeName.KERNEL, Layer.KERNEL, Vantage.TUNNEL)
     if not _answered(so_far):
         return Reading(observations=(watch.unknown("the runtime did not answer"),))
@@ -34,6 +36,9 @@ def kernel(reach: Reach, deadline: Deadline, so_far: Sequence[Reading]) -> Readi
         return Reading(observations=(watch.unknown(error.detail, error.mend),))
     until = deadline.at_most(reach.target.probe.timeout)
     answer = reach.http(reach.target.forward.local, KERNELS, token=token, deadline=until)
+    if not answer.ours and answer.status >= BROKEN:
+        what = f"the runtime answers, but its list of kernels is {answer.status}"
+        return Reading(observations=(watch.fail(Cause.RUNTIME_ERROR, what),))
     if answer.ours or answer.end is not HttpEnd.ANSWERED or answer.status != 200:
         return Reading(observations=(watch.unknown("the runtime does not tell of its kernels"),))
     sight = parse(answer.body, reach.clock.run())

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from watchdogd.core.model import Intent
 from watchdogd.core.sight import ContainerSight, Generation
 from watchdogd.core.words import Cause, ContainerStatus, Refusal, Result
-from watchdogd.errors import Transient
+from watchdogd.errors import Permanent, Transient, one_line
 from watchdogd.ports import (
     ContainerAmbiguous,
     ContainerEngine,
@@ -34,6 +34,7 @@ from watchdogd.settings import ContainerSettings, Secret
 PROOF_SHARE = 0.75
 """Of the time for a restart, at most so much is for the act."""
 _LOG_LINES = 2000
+_WORDS_LINES, _WORDS_LIMIT = 20, 160
 _POLL_SECONDS = 1.0
 _ASK_SECONDS = 3.0
 _SETTLE_SECONDS = 1.0
@@ -232,7 +233,7 @@ class _Job:
                 ContainerStatus.EXITED,
                 ContainerStatus.DEAD,
             ):
-                return _ended_again(seen)
+                return _ended_again(seen, self._last_words(container_id))
             running = seen.id == container_id and seen.status is ContainerStatus.RUNNING
             if running and seen.started != before and self.ask("/api", None).status == 200:
                 return self._settle(container_id, seen.name)
@@ -267,12 +268,23 @@ class _Job:
             self.reach.clock.wait(min(_POLL_SECONDS, until.remaining()))
         return False
 
+    def _last_words(self, container_id: str) -> str:
+        """The last line of its log, for people; empty if it cannot be read, or could hold a token."""
+        try:
+            log = self.engine.log_tail(container_id, _WORDS_LINES, self.deadline)
+        except (EngineRefused, Transient, Permanent):
+            return ""
+        lines = [line for line in log.decode(errors="replace").splitlines() if line.strip()]
+        return one_line(lines[-1], _WORDS_LIMIT) if lines and "token" not in lines[-1] else ""
+
     def _takes(self, token: Secret | None) -> bool:
         return token is not None and self.ask("/api/status", token).status == 200
 
 
-def _ended_again(seen: ContainerSight) -> Outcome:
+def _ended_again(seen: ContainerSight, last_words: str) -> Outcome:
     why = seen.error or f"status {seen.exit_code}"
+    if last_words:
+        why += f"; its last words: {last_words}"
     return Outcome(
         result=Result.FAILED,
         detail=f"{seen.name} ended right after its start: {why}",

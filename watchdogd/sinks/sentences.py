@@ -79,6 +79,8 @@ def fact_line(fact: c.Fact) -> Line:
             return _operator(fact)
         case c.ShadowOpened() | c.ShadowScored():
             return _shadow(fact)
+        case c.KernelsGone():
+            return _gone(fact)
 
 
 def _shadow(fact: c.ShadowOpened | c.ShadowScored) -> Line:
@@ -92,6 +94,23 @@ def _shadow(fact: c.ShadowOpened | c.ShadowScored) -> Line:
         return Line(level="info", text=text, fields=fields)
     fields |= {"outcome": fact.outcome, "seconds": round(fact.seconds, 3)}
     return Line(level="info", text=_HINDSIGHT[fact.outcome].format(fact.remedy), fields=fields)
+
+
+def _gone(fact: c.KernelsGone) -> Line:
+    several = len(fact.kernels) > 1
+    what = f"{len(fact.kernels)} kernels are gone" if several else "a kernel is gone"
+    how = (
+        "busy when last asked: what ran there is lost"
+        if fact.busy
+        else "idle: shut down by somebody, or culled by the runtime's own setting "
+        "MappingKernelManager.cull_idle_timeout"
+    )
+    return Line(
+        level="warning" if fact.busy else "info",
+        text=f"{what} ({how}); the container is left alone",
+        fields={"kernels": list(fact.kernels)},
+        repeats=("kernels_gone", fact.busy),
+    )
 
 
 def _operator(fact: c.PauseBegan | c.PauseEnded | c.OperatorSpoke) -> Line:
