@@ -11,7 +11,7 @@ CODE = watchdogd tests tools bench
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install bench duel demo test fast pytest lint types imports format build clean ready-for-demo ready-for-test ready-for-install
+.PHONY: help install bench duel soak demo test fast pytest lint types imports format build clean ready-for-demo ready-for-test ready-for-install
 
 help:
 	@echo 'make install  for this user, away from the checkout: ~/.local/bin/watchdogd'
@@ -21,6 +21,7 @@ help:
 	@echo 'make pytest   all tests; ARGS as above'
 	@echo 'make bench    figures beside their opponents, 8 min; ARGS="link version" picks some; needs autossh'
 	@echo 'make duel     1,100 simulated months beside what people use today, 25 min; ARGS="--runs 20 --other-runs 5" less'
+	@echo 'make soak     a million rounds of random faults with the real log and journal, 15 min; ARGS="--rounds 20000" fewer'
 	@echo 'make lint     ruff: rules and format      make format   let ruff mend what it can'
 	@echo 'make types    mypy, strict                make imports  who may import whom'
 	@echo 'make build    a wheel in dist/            make clean    remove all that was made here'
@@ -49,6 +50,9 @@ bench: ready-for-test
 
 duel: ready-for-test
 	@$(BIN)/python -m bench.duel $(ARGS)
+
+soak: ready-for-test
+	@$(BIN)/python -m bench.soak_rounds $(ARGS)
 
 lint: ready-for-test
 	@$(BIN)/ruff check $(CODE)

@@ -625,10 +625,14 @@ def test_a_busy_kernel_that_is_gone_is_told_as_lost_work() -> None:
     assert world.applied == []
 
 
-def test_a_restarted_runtime_lost_no_kernel_by_itself() -> None:
+@pytest.mark.parametrize("answers_again_after", [None, Cause.RUNTIME_REFUSED])
+def test_a_restarted_runtime_lost_no_kernel_by_itself(answers_again_after: Cause | None) -> None:
     world = healthy(kernel_busy=True)
     world.play(120)
     world.life += 1
+    world.runtime = answers_again_after
+    world.play(30)
+    world.runtime = None
     world.play(300)
     assert not [fact for fact in world.facts if isinstance(fact, KernelsGone)]
 

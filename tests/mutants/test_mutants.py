@@ -614,8 +614,8 @@ MUTANTS = (
         "restart-blamed-for-kernels",
         "section 6: generation",
         "seeing.py",
-        "kept = not turn.state.generation.differs(new.generation(turn.policy.kind))",
-        "kept = True",
+        "same = not turn.state.generation.differs(new.generation(turn.policy.kind))",
+        "same = True",
         "restarted_runtime_lost_no_kernel",
     ),
     Mutant(

@@ -25,15 +25,17 @@ def take(turn: Turn, event: Observed) -> None:
     _forget_death(turn, event)
     _look_for_engine(turn, event)
     _look_for_person(turn, new.container)
+    same = not turn.state.generation.differs(new.generation(turn.policy.kind))
+    kernels = old.kernels if same else None
     sight = Sight(
         host=new.host or old.host,
         container=new.container or old.container,
         session=new.session or old.session,
         gpu=new.gpu or old.gpu,
-        kernels=new.kernels or old.kernels,
+        kernels=new.kernels or kernels,
         training=new.training or old.training,
     )
-    _look_for_gone_kernels(turn, old.kernels, new)
+    _look_for_gone_kernels(turn, kernels, new.kernels)
     _look_for_impaired(turn, event)
     turn.change(sight=sight, life=life.seen(turn, event))
 
@@ -54,12 +56,11 @@ def _look_for_impaired(turn: Turn, event: Observed) -> None:
     turn.change(impaired=broken, impaired_looks=looks)
 
 
-def _look_for_gone_kernels(turn: Turn, before: KernelSight | None, new: Sight) -> None:
+def _look_for_gone_kernels(turn: Turn, before: KernelSight | None, now: KernelSight | None) -> None:
     """Kernels that ended while their runtime stayed: by a person, a crash, or a setting of the runtime."""
-    kept = not turn.state.generation.differs(new.generation(turn.policy.kind))
-    if before is None or new.kernels is None or not kept:
+    if before is None or now is None:
         return
-    if gone := before.kernels - new.kernels.kernels:
+    if gone := before.kernels - now.kernels:
         turn.tell(KernelsGone(kernels=tuple(sorted(gone)), busy=bool(gone & before.busy)))
 
 
