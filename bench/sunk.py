@@ -80,7 +80,7 @@ class Sunk(Agent):
             {TARGET: self.policy}, probes=DECLARED_CAUSES, started_wall=1.0, version="0.0"
         )
         self.metrics.show(self._view, lambda: {}, lambda name: TunnelFacts(), self.env)
-        self.workers = Workers(SystemClock(), 4)
+        self.workers = Workers(SystemClock(), 1)
         self._sinks = (log.LogSink(), self.metrics, RecentFacts(), self.memory)
         self._looked = threading.Event()
         self.recorder.start()

@@ -158,9 +158,9 @@ class Agent:
     def stop(self) -> tuple[str, ...]:
         """End everything within 5 s; returns the names of jobs that hang on (empty when all is well)."""
         deadline = Deadline.after(self._clock, STOP_SECONDS)
+        self._reload.close(deadline.remaining() / 2)
         if self._thread.is_alive():  # else the loop broke, which is a crash
             self._starts.asked()
-        self._reload.close(deadline.remaining() / 2)
         for one in self._now.targets.values():
             one.executor.stop()
         self._loop.stop()
