@@ -16,6 +16,8 @@ from watchdogd.ports import Deadline, Reach, Reading
 from watchdogd.probes.observing import Watch
 from watchdogd.scripts import Garbled, ask
 
+SCRIPTS = ("flight.sh", "gpu.sh")
+
 _LIMIT = 256 * 1024
 _MIB = 1024**2
 _UUID = re.compile(r"[A-Za-z0-9-]{4,80}")
@@ -31,14 +33,18 @@ def gpu(reach: Reach, deadline: Deadline, so_far: Sequence[Reading]) -> Reading:
     if links.link is None or links.silent:
         return Reading(observations=(watch.unknown("there is no link that speaks"),))
     try:
-        lines = ask(links.link, ("gpu.sh",), (), deadline, limit=_LIMIT)
+        lines = ask(links.link, SCRIPTS, (reach.target.name,), deadline, limit=_LIMIT)
     except (Transient, Permanent) as error:
         return Reading(observations=(watch.unknown(error.detail, error.mend),))
     except Garbled as error:
         return Reading(observations=(watch.unknown(str(error)),))
+    mend = "on the server: nvidia-smi"
+    if "tool=busy" in lines:
+        # another laptop's look, or one that hangs: no news, and what was read before grows old
+        held = watch.unknown("the nvidia-smi that was started last has not come back", mend)
+        return Reading(observations=(held,))
     sight = parse(lines, reach.clock.run())
     if sight.tool is GpuTool.FAILED:
-        mend = "on the server: nvidia-smi"
         return Reading(observations=(watch.unknown("nvidia-smi does not answer", mend),), gpu=sight)
     told = "no nvidia-smi on the server" if sight.tool is GpuTool.NONE else ""
     return Reading(observations=(watch.ok(told),), gpu=sight)

@@ -1,8 +1,9 @@
 """Probe ``training``: the configured signs of a training run, read on the server.
 
 Read there, so they hold while the runtime hangs. They are looked for on the host and, if none is there,
-in the container. The script is ``data/training.sh``; what it prints is untrusted text: a progress file may
-be half-written, huge, no JSON or from the future.
+in the container. A look can hang with the file system that the checkpoints lie on; while it does, no other
+one is begun. The script is ``data/training.sh``; what it prints is untrusted text: a progress file may be
+half-written, huge, no JSON or from the future.
 """
 
 from __future__ import annotations
@@ -18,10 +19,20 @@ from watchdogd.ports import Deadline, Reach, Reading
 from watchdogd.probes.observing import Watch
 from watchdogd.scripts import Garbled, ask
 
+SCRIPTS = ("flight.sh", "training.sh")
+
 _LIMIT = 64 * 1024
+_MEND = (
+    "on the server: ls -l of the paths in [targets.NAME.training]; where it hangs, so does the disk"
+)
 _WHOLE = re.compile(r"[0-9]{1,15}")
 _PHASE = re.compile(r"[a-z_]{1,32}")
 _CONTAINER = re.compile(r"[0-9a-f]{12,64}")
+_UNREAD = {
+    "unread=yes": ("the container could not be asked for the signs of training", ""),
+    "unread=late": ("the signs of training could not be read in time", _MEND),
+    "unread=held": ("unread: the last look at the signs of training has not come back", _MEND),
+}
 
 
 def training(reach: Reach, deadline: Deadline, so_far: Sequence[Reading]) -> Reading:
@@ -35,10 +46,9 @@ def training(reach: Reach, deadline: Deadline, so_far: Sequence[Reading]) -> Rea
     if links.link is None or links.silent:
         return Reading(observations=(watch.unknown("there is no link that speaks"),))
     paths = (wanted.progress_file, wanted.checkpoints, wanted.log_file)
+    arguments = (reach.target.name, _container(so_far), *paths)
     try:
-        lines = ask(
-            links.link, ("training.sh",), (_container(so_far), *paths), deadline, limit=_LIMIT
-        )
+        lines = ask(links.link, SCRIPTS, arguments, deadline, limit=_LIMIT)
     except (Transient, Permanent) as error:
         return Reading(observations=(watch.unknown(error.detail, error.mend),))
     except Garbled as error:
@@ -75,9 +85,9 @@ def parse(lines: Iterable[str], read_at: float) -> TrainingSight:
 def _reading(watch: Watch, lines: Sequence[str], read_at: float) -> Reading:
     sight = parse(lines, read_at)
     nothing = not sight.progress_mark and not sight.checkpoint_mark and sight.log_bytes is None
-    if nothing and "unread=yes" in lines:
-        unread = watch.unknown("the container could not be asked for the signs of training")
-        return Reading(observations=(unread,))
+    unread = next((told for line, told in _UNREAD.items() if line in lines), None)
+    if nothing and unread is not None:
+        return Reading(observations=(watch.unknown(*unread),))
     told = "no sign of training yet" if nothing else _told(sight)
     return Reading(observations=(watch.ok(told),), training=sight)
 

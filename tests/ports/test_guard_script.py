@@ -18,7 +18,7 @@ import pytest
 
 from tests.lab.local_link import LocalLink, until
 from tests.lab.needs import free_port
-from tests.unit.test_work_probes import SHELLS
+from tests.lab.shells import SHELLS
 from watchdogd.adapters.clock import SystemClock
 from watchdogd.adapters.guard import ServerGuard, checked, parse
 from watchdogd.adapters.tmux import Tmux
