@@ -3,7 +3,8 @@
 In the flow: the loop's commands become jobs here; their answers go back into the loop's inbox.
 A thread cannot be stopped from outside, so at its deadline a job is *answered*, not ended. A job that
 hangs on is counted, its late result is logged and dropped, and its place in the pool is given to
-another thread, so that one wedged call starves nobody.
+another thread, so that one wedged call starves nobody. A job goes to the thread that worked last: those
+that a burst needed are then idle long enough to end, however regularly the few others work.
 """
 
 from __future__ import annotations
@@ -71,23 +72,35 @@ class Job:
         return self.begun and not self.ended
 
 
+@dataclass(slots=True, eq=False)
+class _Seat:
+    """Where one idle thread waits for the job that is given to it."""
+
+    turn: threading.Condition
+    job: Job | None = None
+
+
 class Workers:
     """At most ``limit`` threads for jobs that keep their deadlines; made when needed, named ``worker-N``.
 
     ``answer`` callbacks run on a pool thread and must neither block nor raise.
     """
 
-    def __init__(self, clock: Clock, limit: int = 32) -> None:
+    def __init__(
+        self, clock: Clock, limit: int = 32, *, idle_seconds: float = IDLE_SECONDS
+    ) -> None:
         self._clock = clock
         self._limit = limit
-        self._lock = threading.Condition()
+        self._idle_seconds = idle_seconds
+        self._lock = threading.Lock()
+        self._new_due = threading.Condition(self._lock)
         self._waiting: deque[Job] = deque()
         self._due: list[tuple[float, int, Job]] = []
         self._order = itertools.count()
         self._names = itertools.count(1)
         self._threads: set[threading.Thread] = set()
         self._busy: set[Job] = set()
-        self._idle = 0
+        self._seats: list[_Seat] = []  # of idle threads; the one that worked last comes last
         self._hung = 0
         self._closed = False
         self._timer: threading.Thread | None = None
@@ -108,10 +121,14 @@ class Workers:
         with self._lock:
             if self._closed:
                 return made
-            self._waiting.append(made)
             heapq.heappush(self._due, (made.at, next(self._order), made))
+            if self._due[0][2] is made:
+                self._new_due.notify()
+            if self._seats:
+                self._call(self._seats.pop(), made)
+            else:
+                self._waiting.append(made)
             self._staff()
-            self._lock.notify_all()
         return made
 
     def resize(self, limit: int) -> None:
@@ -125,6 +142,11 @@ class Workers:
         with self._lock:
             return self._hung
 
+    def idle(self) -> int:
+        """How many threads wait for a job."""
+        with self._lock:
+            return len(self._seats)
+
     def health(self) -> str:
         """Empty, or why the pool cannot be trusted any more."""
         hung = self.hung()
@@ -137,7 +159,9 @@ class Workers:
             self._closed = True
             self._waiting.clear()
             self._due.clear()
-            self._lock.notify_all()
+            self._new_due.notify()
+            while self._seats:
+                self._call(self._seats.pop(), None)
             threads = [*self._threads, *([self._timer] if self._timer else [])]
         for thread in threads:
             if thread is not threading.current_thread():
@@ -145,13 +169,17 @@ class Workers:
         with self._lock:
             return tuple(sorted(job.name for job in self._busy))
 
+    def _call(self, seat: _Seat, job: Job | None) -> None:
+        seat.job = job
+        seat.turn.notify()
+
     def _staff(self) -> None:
         if self._timer is None:
             self._timer = threading.Thread(
                 target=self._watch_deadlines, name="worker-deadlines", daemon=True
             )
             self._timer.start()
-        if self._idle < len(self._waiting) and len(self._threads) - self._hung < self._limit:
+        if self._waiting and len(self._threads) - self._hung < self._limit:
             thread = threading.Thread(
                 target=self._work, name=f"worker-{next(self._names)}", daemon=True
             )
@@ -170,20 +198,24 @@ class Workers:
     def _next(self) -> Job | None:
         with self._lock:
             while not self._closed:
-                while self._waiting:
-                    job = self._waiting.popleft()
-                    if not job.answered:
-                        job.begun = True
-                        self._busy.add(job)
-                        return job
-                if len(self._threads) - self._hung > self._limit:
-                    return None  # others took the place of hung jobs that ended after all
-                self._idle += 1
-                noticed = self._lock.wait(IDLE_SECONDS)
-                self._idle -= 1
-                if not noticed and not self._waiting:
+                job = self._waiting.popleft() if self._waiting else self._given()
+                if job is None or self._closed:
                     return None
+                if not job.answered:
+                    job.begun = True
+                    self._busy.add(job)
+                    return job
             return None
+
+    def _given(self) -> Job | None:
+        """Waits until this thread is called; ``None`` if it is not needed any more."""
+        if len(self._threads) - self._hung > self._limit:
+            return None  # others took the place of hung jobs that ended after all
+        seat = _Seat(threading.Condition(self._lock))
+        self._seats.append(seat)
+        if not seat.turn.wait_for(lambda: seat not in self._seats, self._idle_seconds):
+            self._seats.remove(seat)
+        return seat.job
 
     def _carry_out(self, job: Job) -> Answer[Any]:
         try:
@@ -217,7 +249,7 @@ class Workers:
                 if late:
                     return late
                 wait = self._due[0][0] - self._clock.run() if self._due else None
-                self._lock.wait(wait if wait is None else max(0.0, wait))
+                self._new_due.wait(wait if wait is None else max(0.0, wait))
             return None
 
     def _take_late(self, now: float) -> list[Job]:

@@ -33,9 +33,9 @@ from watchdogd.demo.sight import answers
 
 T = TypeVar("T")
 
-GROWN = 5
-"""Threads and descriptors more than before that are none lost: a burst makes workers (16 at most), and those
-that take turns at rounds of a second are never idle long enough to end."""
+GROWN = 3
+"""Threads and descriptors more than before that are none lost: a look or a client may be under way. What a burst
+made of workers is idle, and ends."""
 UP_SECONDS = 40.0
 CALM_SECONDS = 40.0
 REQUEST_SECONDS = 3.0

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.lab.local_link import until
 from watchdogd.adapters.clock import SystemClock
 from watchdogd.workers import HUNG_LIMIT, Answer, Overdue, Raised, Value, Workers
 
@@ -66,7 +67,7 @@ def test_a_job_that_hangs_is_answered_at_its_deadline_and_its_late_result_droppe
         gate.wait()
         return "too late"
 
-    job = workers.submit("slow", hang, 0.05, answers.put)
+    job = workers.submit("slow", hang, 0.2, answers.put)
     assert answers.get(timeout=SOON) == Overdue()
     assert workers.hung() == 1
     assert job.running()
@@ -88,7 +89,7 @@ def test_hung_jobs_take_no_place_of_others_and_are_reported_above_the_limit(
 
     for count in range(1, HUNG_LIMIT + 2):
         assert workers.health() == ""
-        workers.submit(f"slow {count}", hang, 0.02, answers.put)
+        workers.submit(f"slow {count}", hang, 0.1, answers.put)
         assert answers.get(timeout=SOON) == Overdue()
     assert str(HUNG_LIMIT + 1) in workers.health()
     workers.submit("quick", lambda: "served", SOON, answers.put)
@@ -142,3 +143,47 @@ def test_close_names_what_hangs_on_and_answers_nothing_more(
     assert pool.close(SOON) == ()
     pool.submit("after the end", lambda: "", SOON, answers.put)
     assert answers.empty()
+
+
+def burst(pool: Workers, size: int) -> None:
+    """So many jobs at once, each in a thread of its own; returns when all are idle again."""
+    together, got = threading.Barrier(size), queue.Queue[Answer[int]]()
+    for number in range(size):
+        pool.submit(f"burst {number}", together.wait, SOON, got.put)
+    assert all(isinstance(got.get(timeout=SOON), Value) for _ in range(size))
+    until(lambda: pool.idle() == size)
+
+
+def one_by_one(pool: Workers, count: int) -> list[str]:
+    """Which threads carry out jobs that come when all of the pool is idle."""
+    names: list[str] = []
+    for number in range(count):
+        got: queue.Queue[Answer[str]] = queue.Queue()
+        before = pool.idle()
+        pool.submit(f"job {number}", lambda: threading.current_thread().name, SOON, got.put)
+        answer = got.get(timeout=SOON)
+        assert isinstance(answer, Value)
+        names.append(answer.value)
+        until(lambda before=before: pool.idle() >= before)
+    return names
+
+
+def test_a_job_goes_to_the_thread_that_worked_last(workers: Workers) -> None:
+    burst(workers, 4)
+    assert len(set(one_by_one(workers, 20))) == 1
+
+
+def test_the_threads_of_a_burst_end_though_another_one_is_never_idle_for_long() -> None:
+    pool = Workers(SystemClock(), limit=4, idle_seconds=0.3)
+    burst(pool, 4)
+
+    def alone() -> bool:
+        got: queue.Queue[Answer[str]] = queue.Queue()
+        pool.submit("round", lambda: "", SOON, got.put)
+        assert got.get(timeout=SOON) == Value("")
+        until(pool.idle)
+        return pool.idle() == 1
+
+    until(alone)
+    burst(pool, 4)
+    assert pool.close(SOON) == ()
