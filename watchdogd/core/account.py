@@ -12,10 +12,13 @@ def booked(account: Account, state: State, boot: float, *, asleep: float = 0.0) 
     Seconds over all states always sum to the elapsed boot clock. A boot clock that went back (it
     must not) books nothing.
     """
-    elapsed = max(0.0, boot - account.booked_until)
+    elapsed = boot - account.booked_until
+    if elapsed <= 0.0:
+        return account
     slept = min(max(0.0, asleep), elapsed)
     seconds = dict(account.seconds)
-    for key, amount in ((State.ASLEEP, slept), (state, elapsed - slept)):
-        if amount > 0.0:
-            seconds[key] = seconds.get(key, 0.0) + amount
-    return Account(seconds=seconds, booked_until=max(boot, account.booked_until))
+    if slept > 0.0:
+        seconds[State.ASLEEP] = seconds.get(State.ASLEEP, 0.0) + slept
+    if elapsed > slept:
+        seconds[state] = seconds.get(state, 0.0) + (elapsed - slept)
+    return Account(seconds=seconds, booked_until=boot)

@@ -28,6 +28,8 @@ def seen(flaps: Flaps, *, good: bool, run: float) -> Flaps:
         return replace(flaps, minute_since=run, minute_good=good, recent=recent)
     worst = flaps.minute_good and good
     if run - flaps.minute_since < SAMPLE_SECONDS:
+        if worst is flaps.minute_good and recent == flaps.recent:
+            return flaps
         return replace(flaps, minute_good=worst, recent=recent)
     samples = (*flaps.samples[-(SAMPLES - 1) :], worst)
     share = ratio(samples)

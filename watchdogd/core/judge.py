@@ -17,8 +17,12 @@ SHOWN = tuple(
     (layer, (layer, Outcome.FAIL), (layer, Outcome.OK), (layer, Outcome.UNKNOWN)) for layer in Layer
 )
 """Each layer, and its entry in a verdict if it is the root, sound, or neither. Made once."""
+ANSWERS = {Outcome.OK: True, Outcome.FAIL: False, Outcome.UNKNOWN: None}
+"""Did what was asked answer? None = not measured."""
 WAY = (Layer.NETWORK, Layer.SSH, Layer.FORWARD)
 """The layers between the client and the server: nothing passes while one of them fails."""
+ON_SERVER = (Layer.HOST, Layer.CONTAINER)
+"""The layers that can be at fault below a runtime that answers."""
 
 
 def judge(seen: Sequence[Observation], kind: Kind) -> Verdict:
@@ -29,8 +33,10 @@ def judge(seen: Sequence[Observation], kind: Kind) -> Verdict:
         return Verdict(void=True, cause=agent.cause, detail=agent.detail, mend=agent.mend)
     through = found.probes.get(ProbeName.RUNTIME_TUNNEL)
     on_server = found.probes.get(ProbeName.RUNTIME_SERVER)
-    root, layer, cause = _root(found, kind, through, on_server)
-    usable = _usable(through, layer)
+    passes, served = _answer(through), _answer(on_server)
+    root, layer, cause = _root(found, kind, through, on_server, passes=passes, served=served)
+    # Measured through the forward; without a measurement, a broken way is an answer too.
+    usable = False if passes is None and layer in WAY else passes
     blind = _blind(seen, layer)
     outcome = Outcome.FAIL if cause else Outcome.OK if usable else Outcome.UNKNOWN
     return Verdict(
@@ -38,9 +44,9 @@ def judge(seen: Sequence[Observation], kind: Kind) -> Verdict:
         cause=cause,
         layer=layer,
         usable=usable,
-        served=_answer(on_server),
+        served=served,
         layers=_propagated(found, layer, usable=bool(usable)),
-        detail=_sentences(root, blind),
+        detail=_sentences(root, blind) if root else "",
         mend=(root.mend if root else "") or (blind.mend if blind else ""),
     )
 
@@ -60,6 +66,7 @@ class _Found:
         """Of these observations."""
         found = cls({}, {}, set(), set())
         view = ProbeName.SESSION if kind is Kind.CONTAINER else None
+        good, failed = Outcome.OK, Outcome.FAIL  # Python 3.11 looks a member up slowly
         for one in seen:
             probe, layer, outcome = one.probe, one.layer, one.outcome
             if probe not in found.probes:
@@ -67,9 +74,11 @@ class _Found:
             if probe is view:
                 continue
             found.known.add(layer)
-            if outcome is Outcome.FAIL:
+            if outcome is good:
+                continue
+            if outcome is failed:
                 found.failed.setdefault(layer, one)
-            elif outcome is Outcome.UNKNOWN:
+            else:
                 found.unknown.add(layer)
         return found
 
@@ -91,17 +100,19 @@ def _root(
     kind: Kind,
     through: Observation | None,
     on_server: Observation | None,
+    *,
+    passes: bool | None,
+    served: bool | None,
 ) -> tuple[Observation | None, Layer | None, Cause | None]:
     """The lowest fault that counts, with the layer it belongs to and its cause."""
-    passes, served = _answer(through), _answer(on_server)
     layers: tuple[Layer, ...] = BELOW_RUNTIME
     if passes:
         # A request went all the way: what fails on the way is a mistake of the probe.
-        layers = (Layer.HOST, Layer.CONTAINER)
+        layers = ON_SERVER
     elif served:
         # The runtime works on the server: nothing that is odd there is a reason to repair it.
         layers = WAY
-    for layer in layers:
+    for layer in layers if found.failed else ():
         lower = found.failed.get(layer)
         if lower is not None:
             return lower, layer, lower.cause
@@ -130,18 +141,8 @@ def _runtime_root(
     return through, Layer.RUNTIME, through.cause
 
 
-def _usable(through: Observation | None, root: Layer | None) -> bool | None:
-    """Measured through the forward; without a measurement, a broken way is an answer too."""
-    passes = _answer(through)
-    if passes is None and root in WAY:
-        return False
-    return passes
-
-
 def _answer(observation: Observation | None) -> bool | None:
-    if observation is None or observation.outcome is Outcome.UNKNOWN:
-        return None
-    return observation.outcome is Outcome.OK
+    return None if observation is None else ANSWERS[observation.outcome]
 
 
 def _propagated(
@@ -152,5 +153,8 @@ def _propagated(
     if usable:
         sound.add(Layer.RUNTIME)
     return tuple(
-        pair[1] if pair[0] is root else pair[2] if pair[0] in sound else pair[3] for pair in SHOWN
+        [
+            failed if layer is root else good if layer in sound else unknown
+            for layer, failed, good, unknown in SHOWN
+        ]
     )

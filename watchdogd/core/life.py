@@ -9,10 +9,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any
 
 from watchdogd.core.events import Observed
 from watchdogd.core.model import Policy, TargetState
-from watchdogd.core.sight import GpuSight, GpuTool, HostSight, ProcessCpu, TrainingSight
+from watchdogd.core.records import merged
+from watchdogd.core.sight import (
+    GpuSight,
+    GpuTool,
+    HostSight,
+    KernelSight,
+    ProcessCpu,
+    TrainingSight,
+)
 from watchdogd.core.traces import Beacon, Life
 from watchdogd.core.turn import Turn
 
@@ -119,6 +128,8 @@ def stalled(state: TargetState, policy: Policy, run: float) -> bool:
     """Does a training run that was seen to advance stand still, though something of it is there?"""
     seen = state.sight.training
     known = [one for one in (state.life.progress, state.life.checkpoint) if one is not None]
+    if not known:
+        return False
     if not any(one.gaps for one in known) or not overdue(state, policy, run):
         return False
     if seen is not None and seen.total is not None and seen.step is not None:
@@ -210,25 +221,25 @@ def without_signs(life: Life) -> Life:
 
 # ---------------------------------------------------------------- what a round adds
 
+Found = dict[str, Any]
+"""Fields of ``Life``, and what one part of a round says of them."""
+
 
 def seen(turn: Turn, event: Observed) -> Life:
     """What is known after this round. Only for one that is neither void nor late, and before the state's
     sight is replaced."""
     sight, life = event.sight, turn.state.life
+    host = sight.host or turn.state.sight.host
+    found: Found = {}
     if sight.host is not None:
-        life = _host(turn, life, sight.host)
+        found |= _host(turn, life, sight.host)
     if sight.gpu is not None:
-        life = _gpu(life, sight.gpu, sight.host or turn.state.sight.host)
-    if sight.kernels is not None and sight.kernels.busy:
-        host = sight.host or turn.state.sight.host
-        pairs = _kernels(host) if host is not None else frozenset()
-        busy = frozenset(one for one in pairs if one[0] in sight.kernels.busy)
-        life = replace(life, busy_run=sight.kernels.read_at, busy=busy)
-    elif sight.kernels is not None:
-        life = replace(life, busy_run=None, busy=frozenset())
+        found |= _gpu(sight.gpu, host)
+    if sight.kernels is not None:
+        found |= _busy(life, sight.kernels, host)
     if sight.training is not None:
-        life = _training(life, sight.training)
-    return life
+        found |= _training(life, sight.training)
+    return merged(life, found) if found else life
 
 
 def work_between(older: HostSight, newer: HostSight) -> bool | None:
@@ -260,64 +271,72 @@ def _used(process: ProcessCpu, before: dict[tuple[int, int], float]) -> float:
 def _kernels(host: HostSight) -> frozenset[tuple[str, int, int]]:
     """Kernel id, process and its start, of those that can be told from their arguments."""
     return frozenset(
-        (one.kernel, one.pid, one.started) for one in host.processes or () if one.kernel
+        [(one.kernel, one.pid, one.started) for one in host.processes or () if one.kernel]
     )
 
 
-def _host(turn: Turn, life: Life, newer: HostSight) -> Life:
+def _host(turn: Turn, life: Life, newer: HostSight) -> Found:
     before = turn.state.sight.host
+    found = _cpu(turn, life, before, newer)
     if before is not None and before.boot_id == newer.boot_id:
         moved = _moved(before.io_bytes, newer.io_bytes)
         if moved is not None and moved > IO_FLOOR_BYTES:
-            life = replace(life, io_run=newer.read_at)
-    return _cpu(turn, life, before, newer)
+            found["io_run"] = newer.read_at
+    return found
 
 
 def _moved(older: int | None, newer: int | None) -> int | None:
     return None if older is None or newer is None else newer - older
 
 
-def _cpu(turn: Turn, life: Life, before: HostSight | None, newer: HostSight) -> Life:
+def _cpu(turn: Turn, life: Life, before: HostSight | None, newer: HostSight) -> Found:
     """Has a process of the runtime, other than its server, used CPU since the baseline?"""
     if newer.processes is None:
-        return life
+        return {}
     baseline = life.baseline
     oldest = max(BASELINE_SECONDS, 2 * turn.policy.stable_seconds)
     too_old = baseline is not None and newer.read_at - baseline.read_at > oldest
     if baseline is None or baseline.boot_id != newer.boot_id:
-        return replace(life, baseline=newer)
+        return {"baseline": newer}
     if work_between(baseline, newer):
-        return replace(
-            life, cpu_run=newer.read_at, baseline=newer, workers=_workers(baseline, newer)
-        )
+        workers = _workers(baseline, newer)
+        return {"cpu_run": newer.read_at, "baseline": newer, "workers": workers}
     if too_old or before is None or before.processes is None:
         # Over so long a time a little work would drown.
-        return replace(life, baseline=newer if too_old else baseline)
+        return {"baseline": newer} if too_old else {}
     if newer.read_at - baseline.read_at > turn.policy.stable_seconds:
-        return replace(life, baseline=before)
-    return life
+        return {"baseline": before}
+    return {}
 
 
-def _gpu(life: Life, gpu: GpuSight, host: HostSight | None) -> Life:
+def _gpu(gpu: GpuSight, host: HostSight | None) -> Found:
     """Processes of the runtime on a GPU; where its processes are not known, any process counts."""
     listed = None if host is None or host.processes is None else host.processes
     ours = None if listed is None else {one.pid for one in listed}
     held = {one.gpu for one in gpu.processes if ours is None or one.pid in ours}
     if not held:
-        return life
+        return {}
     at_work = any(one.uuid in held and one.utilization != 0.0 for one in gpu.devices)
-    return replace(life, gpu_held_run=gpu.read_at, gpu_run=gpu.read_at if at_work else life.gpu_run)
+    return {"gpu_held_run": gpu.read_at} | ({"gpu_run": gpu.read_at} if at_work else {})
 
 
-def _training(life: Life, seen: TrainingSight) -> Life:
+def _busy(life: Life, told: KernelSight, host: HostSight | None) -> Found:
+    """The kernels that are busy, and which process each of them is."""
+    if told.busy:
+        there = () if host is None else _kernels(host)
+        busy = frozenset([one for one in there if one[0] in told.busy])
+        return {"busy_run": told.read_at, "busy": busy}
+    return {} if life.busy_run is None else {"busy_run": None, "busy": frozenset()}
+
+
+def _training(life: Life, seen: TrainingSight) -> Found:
     grown = life.log_bytes is not None and seen.log_bytes not in (None, life.log_bytes)
-    return replace(
-        life,
-        progress=_beacon(life.progress, seen, seen.progress_mark, seen.progress_age, seen.phase),
-        checkpoint=_beacon(life.checkpoint, seen, seen.checkpoint_mark, seen.checkpoint_age, ""),
-        log_run=seen.read_at if grown else life.log_run,
-        log_bytes=life.log_bytes if seen.log_bytes is None else seen.log_bytes,
-    )
+    return {
+        "progress": _beacon(life.progress, seen, seen.progress_mark, seen.progress_age, seen.phase),
+        "checkpoint": _beacon(life.checkpoint, seen, seen.checkpoint_mark, seen.checkpoint_age, ""),
+        "log_run": seen.read_at if grown else life.log_run,
+        "log_bytes": life.log_bytes if seen.log_bytes is None else seen.log_bytes,
+    }
 
 
 def _beacon(

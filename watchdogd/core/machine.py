@@ -54,7 +54,7 @@ from watchdogd.core.model import (
     TargetState,
 )
 from watchdogd.core.turn import Turn
-from watchdogd.core.words import Cause, Layer, Outcome, Phase, State
+from watchdogd.core.words import ACTING, WAITING, Cause, Layer, Outcome, Phase, State
 
 DRAIN_SECONDS = 60.0
 """A replaced link is closed once nobody uses it, at the latest after so long."""
@@ -62,7 +62,6 @@ ROUND_LOST_SECONDS = 120.0
 """A round that was not answered so long, beyond one probe's time, never will be: the next begins."""
 REPUBLISH_SECONDS = 60.0
 """A refusal that lasts is told again so often (the alert on it looks at increases)."""
-ACTING = (Phase.ACTING, Phase.VERIFYING)
 
 
 def first(env: Env) -> TargetState:
@@ -256,11 +255,11 @@ def _derived(state: TargetState) -> State:
         return State.PAUSED
     works = bool(state.verdict.usable)
     match state.phase:
-        case Phase.BLIND:
-            return State.OFFLINE if rounds.no_network(state) else State.UNKNOWN
         case Phase.STEADY | Phase.SETTLING:
             poor = seeing.impaired(state) or flapping.unsteady(state.flaps)
             return State.DEGRADED if poor else State.UP
+        case Phase.BLIND:
+            return State.OFFLINE if rounds.no_network(state) else State.UNKNOWN
         case Phase.SUSPECT if state.shown in (State.HEALING, State.DOWN):
             return State.DEGRADED if works else State.DOWN
         case Phase.SUSPECT:
@@ -296,11 +295,13 @@ def _wake(turn: Turn) -> None:
         times.append(state.dialing.next_at)
     if state.phase in ACTING:
         times.append(state.verify_until)
-    times.extend(at for _, at in state.not_before)
-    if state.phase in (Phase.CONFIRMED, Phase.HELD):
+    if state.not_before:
+        times.extend(at for _, at in state.not_before)
+    if state.phase in WAITING:
         times.extend((state.grace_until, state.destructive_grace_until))
-    times.append(now + operating.pause_left(state, turn.env))
-    wake_at = min(at for at in times if at > now)
+    if state.pause is not None:
+        times.append(now + operating.pause_left(state, turn.env))
+    wake_at = min([at for at in times if at > now])
     if wake_at != state.wake_at:
         turn.change(wake_at=wake_at)
         turn.emit(Wake(at=wake_at))

@@ -262,6 +262,9 @@ class Streak:
     """Awake-observed, as above."""
 
 
+NO_STREAK = Streak()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialing:
     """What is known of the target's SSH link and of the dials for it."""

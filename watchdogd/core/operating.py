@@ -14,11 +14,10 @@ from watchdogd.core.commands import OperatorSpoke, PauseBegan, PauseEnded
 from watchdogd.core.events import Approved, Ordered, Paused, Reset, Started, Unpaused
 from watchdogd.core.model import Approval, Env, Memory, Pause, TargetState
 from watchdogd.core.turn import Turn
-from watchdogd.core.words import HARM, Harm, Phase, Remedy
+from watchdogd.core.words import ACTING, HARM, WAITING, Harm, Phase, Remedy
 
 APPROVAL_SECONDS = 1800.0
 """So long an approval holds: who gave it had the present state in mind."""
-ACTING = (Phase.ACTING, Phase.VERIFYING)
 
 
 def spoken(turn: Turn, event: Paused | Unpaused | Approved | Ordered | Reset) -> None:
@@ -89,7 +88,7 @@ def clock_set(turn: Turn, by: float) -> None:
 
 def asked(state: TargetState) -> Remedy | None:
     """The remedy that waits for a person's word."""
-    if state.phase not in (Phase.CONFIRMED, Phase.HELD):
+    if state.phase not in WAITING:
         return None
     return next((remedy for remedy, reason in state.refusals if reason in APPROVABLE), None)
 

@@ -24,7 +24,7 @@ from watchdogd.core.model import (
     TargetState,
 )
 from watchdogd.core.turn import Turn
-from watchdogd.core.words import HARM, Harm, Layer, Phase, Refusal, Remedy, Result
+from watchdogd.core.words import HARM, WAITING, Harm, Layer, Phase, Refusal, Remedy, Result
 
 ACT_SECONDS: dict[Remedy, float] = {
     Remedy.RECONNECT: 35.0,
@@ -62,15 +62,13 @@ def redial_is_remedy(state: TargetState, policy: Policy) -> bool:
     """While ``reconnect`` is what a confirmed cause asks for, dials are made by it alone."""
     if state.intent is not None and state.intent.remedy is Remedy.RECONNECT:
         return state.phase is Phase.ACTING
-    waiting = state.phase in (Phase.CONFIRMED, Phase.HELD)
-    return waiting and Remedy.RECONNECT in ladder(state, policy)
+    return state.phase in WAITING and Remedy.RECONNECT in ladder(state, policy)
 
 
 def decide(turn: Turn, *, republish_after: float) -> None:
     """In ``confirmed`` and ``held``: apply the first allowed rung, or tell why none is."""
     state = turn.state
-    waits = state.phase in (Phase.CONFIRMED, Phase.HELD)
-    if not waits or state.incident is None or state.pause is not None:
+    if state.phase not in WAITING or state.incident is None or state.pause is not None:
         return
     choice = choose(state, turn.policy, turn.env)
     _tell_refusals(turn, choice.refusals, republish_after)
@@ -246,9 +244,8 @@ def pause_seconds(remedy: Remedy, policy: Policy) -> float:
 def expire(turn: Turn) -> None:
     """Deadlines of a remedy and of its proof."""
     state, env, intent = turn.state, turn.env, turn.state.intent
-    live = tuple((kind, at) for kind, at in state.not_before if at > env.run)
-    if live != state.not_before:
-        turn.change(not_before=live)
+    if state.not_before and min([at for _, at in state.not_before]) <= env.run:
+        turn.change(not_before=tuple(one for one in state.not_before if one[1] > env.run))
     if intent is None or env.run < state.verify_until:
         return
     if state.phase is Phase.ACTING:

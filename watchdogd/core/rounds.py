@@ -13,15 +13,31 @@ from watchdogd.core.commands import IncidentClosed, IncidentOpened, IncidentRero
 from watchdogd.core.confirming import NO_NETWORK, ONCE, confirmed, failing_anyhow
 from watchdogd.core.events import Observed
 from watchdogd.core.judge import judge
-from watchdogd.core.model import Incident, Observation, Streak, TargetState, Verdict
-from watchdogd.core.sight import Generation, Sight
+from watchdogd.core.model import (
+    NO_STREAK,
+    Incident,
+    Observation,
+    Streak,
+    TargetState,
+    Verdict,
+)
+from watchdogd.core.sight import NOTHING_KNOWN, Generation, Sight
 from watchdogd.core.traces import Life
 from watchdogd.core.turn import Turn
-from watchdogd.core.words import HARM, Cause, Harm, Layer, Outcome, Phase, Vantage
+from watchdogd.core.words import (
+    ACTING,
+    HARM,
+    WAITING,
+    Cause,
+    Harm,
+    Layer,
+    Outcome,
+    Phase,
+    Vantage,
+)
 
 SECOND_LOOK_SECONDS = 1.0
 """After a first good round: two measurements make health, they need not be far apart."""
-ACTING = (Phase.ACTING, Phase.VERIFYING)
 
 
 def no_network(state: TargetState) -> bool:
@@ -100,7 +116,7 @@ def observed(turn: Turn, event: Observed) -> None:
     """Take the answer to the open round; any other is late and dropped."""
     if not turn.state.round_open or event.round != turn.state.round:
         return
-    hurry = turn.state.hurry
+    hurried = turn.state.hurry
     verdict = judge(event.observations, turn.policy.kind)
     counts = not (event.stalled or verdict.void or event.started < turn.state.ignore_before)
     turn.change(round_open=False, hurry=False, observations=_remembered(turn.state, event))
@@ -110,16 +126,13 @@ def observed(turn: Turn, event: Observed) -> None:
         counts = False
     if counts:
         _count(turn, verdict, event.started)
-    shallow = all(one.vantage is not Vantage.SERVER for one in event.observations)
-    pause = 0.0 if hurry else _pause(turn, verdict, shallow=shallow and counts)
-    turn.look_again(pause)
+    turn.look_again(0.0 if hurried else _pause(turn, event, verdict, counts=counts))
 
 
 def _remembered(state: TargetState, event: Observed) -> tuple[Observation, ...]:
     """What was seen last of each probe: this round's word replaces the former one."""
     seen = {one.probe for one in event.observations}
-    kept = tuple(one for one in state.observations if one.probe not in seen)
-    return (*event.observations, *kept)
+    return (*event.observations, *[one for one in state.observations if one.probe not in seen])
 
 
 def _foreign(turn: Turn, event: Observed, verdict: Verdict) -> bool:
@@ -129,6 +142,8 @@ def _foreign(turn: Turn, event: Observed, verdict: Verdict) -> bool:
     not be counted.
     """
     state, now = turn.state, event.sight.generation(turn.policy.kind)
+    if now is NOTHING_KNOWN or now == state.generation:
+        return False
     changed, merged = state.generation.differs(now), state.generation.merged(now)
     if merged != state.generation:
         turn.change(generation=merged)
@@ -161,14 +176,14 @@ def _count(turn: Turn, verdict: Verdict, since: float) -> None:
         # Looked at and shown, not counted: at the pause's end all is judged afresh.
         turn.change(verdict=verdict, verdict_since=since)
         return
-    if verdict.outcome is Outcome.OK and life.stalled(turn.state, turn.policy, turn.env.run):
-        verdict = _stalled(verdict)
+    good = verdict.outcome is Outcome.OK
+    if good and life.stalled(turn.state, turn.policy, turn.env.run):
+        verdict, good = _stalled(verdict), False
     flaps = turn.state.flaps
-    if verdict.cause not in NO_NETWORK:
-        good = verdict.outcome is Outcome.OK
+    if not is_off:
         flaps = flapping.seen(flaps, good=good, run=turn.env.run)
     turn.change(verdict=verdict, verdict_since=since, flaps=flaps)
-    if verdict.outcome is Outcome.OK:
+    if good:
         _good(turn)
     elif verdict.cause is not None:
         _bad(turn, verdict.cause)
@@ -198,9 +213,12 @@ def _network_back(turn: Turn) -> None:
 
 def _good(turn: Turn) -> None:
     """A usable round: arm the generation, and let the phase follow."""
-    turn.change(streak=Streak(), oks=turn.state.oks + 1, armed=turn.state.generation, refusals=())
+    state = turn.state
+    turn.change(streak=NO_STREAK, oks=state.oks + 1, armed=state.generation, refusals=())
     state, twice = turn.state, turn.state.oks >= 2
     match state.phase:
+        case Phase.STEADY:
+            return
         case Phase.BLIND if twice:
             turn.enter(Phase.SETTLING if state.incident else Phase.STEADY)
         case Phase.SUSPECT:
@@ -262,7 +280,7 @@ def _bad(turn: Turn, cause: Cause) -> None:
             return
         turn.enter(Phase.SUSPECT)
     elif state.phase in (Phase.STEADY, Phase.SETTLING) or (
-        state.phase in (Phase.CONFIRMED, Phase.HELD) and not _same_incident_cause(state, cause)
+        state.phase in WAITING and not _same_incident_cause(state, cause)
     ):
         turn.enter(Phase.SUSPECT)
     if turn.state.phase is Phase.SUSPECT and cause not in NO_NETWORK:
@@ -362,14 +380,15 @@ def _open(turn: Turn, streak: Streak) -> None:
     )
 
 
-def _pause(turn: Turn, verdict: Verdict, *, shallow: bool) -> float:
-    """Seconds until the next round. ``shallow``: this one counted, and did not look from the server."""
+def _pause(turn: Turn, event: Observed, verdict: Verdict, *, counts: bool) -> float:
+    """Seconds until the next round."""
     state, policy = turn.state, turn.policy
     if state.phase is Phase.STEADY:
         # Spread over 10 %: many agents must not knock at one server in step.
         return policy.interval * (0.95 + 0.1 * turn.env.chance)
-    if state.phase is Phase.SUSPECT and state.streak.fails == 1 and shallow:
-        return 0.0  # the first failure: look from the server too, now
+    first = state.phase is Phase.SUSPECT and state.streak.fails == 1
+    if first and counts and all(one.vantage is not Vantage.SERVER for one in event.observations):
+        return 0.0  # the first failure, not looked at from the server: do that too, now
     if verdict.outcome is Outcome.OK and state.phase is not Phase.SETTLING:
         return min(SECOND_LOOK_SECONDS, policy.suspect_interval)
     return policy.suspect_interval

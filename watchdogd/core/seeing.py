@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from watchdogd.core import life
 from watchdogd.core.commands import KernelsGone
 from watchdogd.core.events import ContainerDied, Observed
 from watchdogd.core.model import TargetState
-from watchdogd.core.sight import (
-    ContainerSight,
-    KernelSight,
-    Sight,
-)
+from watchdogd.core.sight import ContainerSight, KernelSight
 from watchdogd.core.traces import Death
 from watchdogd.core.turn import Turn
 from watchdogd.core.words import Cause, ContainerStatus, Outcome, ProbeName
@@ -27,17 +25,10 @@ def take(turn: Turn, event: Observed) -> None:
     _look_for_person(turn, new.container)
     same = not turn.state.generation.differs(new.generation(turn.policy.kind))
     kernels = old.kernels if same else None
-    sight = Sight(
-        host=new.host or old.host,
-        container=new.container or old.container,
-        session=new.session or old.session,
-        gpu=new.gpu or old.gpu,
-        kernels=new.kernels or kernels,
-        training=new.training or old.training,
-    )
     _look_for_gone_kernels(turn, kernels, new.kernels)
     _look_for_impaired(turn, event)
-    turn.change(sight=sight, life=life.seen(turn, event))
+    known = old if kernels is old.kernels else replace(old, kernels=kernels)
+    turn.change(sight=new.over(known), life=life.seen(turn, event))
 
 
 def impaired(state: TargetState) -> str:
@@ -83,8 +74,9 @@ def told_of_death(turn: Turn, event: ContainerDied) -> None:
 def _forget_death(turn: Turn, event: Observed) -> None:
     """A look that began after it was told and finds the container at work: nothing is left of it."""
     death, now = turn.state.death, event.sight.container
-    works = now is not None and now.status is ContainerStatus.RUNNING
-    if death is not None and works and event.started >= death.told_run:
+    if death is None or now is None or event.started < death.told_run:
+        return
+    if now.status is ContainerStatus.RUNNING:
         turn.change(death=None)
 
 
@@ -98,11 +90,13 @@ def death_unread(state: TargetState) -> bool:
 
 def _look_for_engine(turn: Turn, event: Observed) -> None:
     """An engine that ends takes its containers along, and its events: nobody asked for that."""
-    before, now = turn.state.sight.container, event.sight.container
-    if now is not None and now.status is ContainerStatus.RUNNING:
+    state, now = turn.state, event.sight.container
+    before = state.sight.container
+    if state.engine_lost and now is not None and now.status is ContainerStatus.RUNNING:
         turn.change(engine_lost=None)
-    down = any(one.cause is Cause.CONTAINER_ENGINE_DOWN for one in event.observations)
-    if down and before is not None and before.status is ContainerStatus.RUNNING:
+    if before is None or before.status is not ContainerStatus.RUNNING:
+        return
+    if Cause.CONTAINER_ENGINE_DOWN in [one.cause for one in event.observations]:
         turn.change(engine_lost=(before.id or "", before.started))
 
 
@@ -110,8 +104,8 @@ def _look_for_person(turn: Turn, newer: ContainerSight | None) -> None:
     """Who ended it is told by the engine's events only, and these are lost with a reboot."""
     if newer is None:
         return
-    run = (newer.id or "", newer.started)
+    run, known = (newer.id or "", newer.started), turn.state.ended_by_person
     if newer.stopped_by_person:
         turn.change(ended_by_person=run)
-    elif newer.id is not None and run != turn.state.ended_by_person:
+    elif newer.id is not None and known is not None and known != run:
         turn.change(ended_by_person=None)

@@ -37,6 +37,9 @@ class Generation:
         )
 
 
+NOTHING_KNOWN = Generation()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessCpu:
     """CPU used so far by one process of the runtime that is *not* the runtime server itself."""
@@ -210,8 +213,21 @@ class Sight:
     kernels: KernelSight | None = None
     training: TrainingSight | None = None
 
+    def over(self, older: Sight) -> Sight:
+        """The newest of each part: this round's, and the older one where it read none."""
+        return Sight(
+            host=self.host or older.host,
+            container=self.container or older.container,
+            session=self.session or older.session,
+            gpu=self.gpu or older.gpu,
+            kernels=self.kernels or older.kernels,
+            training=self.training or older.training,
+        )
+
     def generation(self, kind: Kind) -> Generation:
         """The identity that this round's evidence belongs to, known parts only."""
+        if self.host is None and self.container is None and self.session is None:
+            return NOTHING_KNOWN
         boot_id = self.host.boot_id if self.host else None
         if kind is Kind.SESSION and self.session is not None:
             return Generation(boot_id=boot_id, container=self.session.generation)

@@ -38,10 +38,10 @@ class Beacon:
     """Seconds between the last moves that were seen; empty if none was."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Life:
     """When each sign that work goes on was last seen (``run`` clock); None = not since the last start,
-    wake or change of generation."""
+    wake or change of generation. Without slots: nearly every round makes a new one (``records``)."""
 
     baseline: HostSight | None = None
     """The reading that CPU is compared with."""

@@ -200,6 +200,12 @@ class Phase(StrEnum):
     SETTLING = "settling"
 
 
+ACTING = (Phase.ACTING, Phase.VERIFYING)
+"""A remedy runs, or its effect is not proved yet."""
+WAITING = (Phase.CONFIRMED, Phase.HELD)
+"""The fault is believed, and a remedy is due. Named once: Python 3.11 looks a member up slowly."""
+
+
 class Result(StrEnum):
     """How a remedy ended."""
 
