@@ -7,9 +7,9 @@ fault that is found and mended within one counts as one.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 
+from watchdogd.core.records import merged
 from watchdogd.core.traces import Flaps
 
 SAMPLES = 21
@@ -25,12 +25,12 @@ def seen(flaps: Flaps, *, good: bool, run: float) -> Flaps:
     """What is known after one more conclusive round."""
     recent = (*flaps.recent[-(RECENT - 1) :], good)
     if not flaps.minute_since:
-        return replace(flaps, minute_since=run, minute_good=good, recent=recent)
+        return merged(flaps, {"minute_since": run, "minute_good": good, "recent": recent})
     worst = flaps.minute_good and good
     if run - flaps.minute_since < SAMPLE_SECONDS:
         if worst is flaps.minute_good and recent == flaps.recent:
             return flaps
-        return replace(flaps, minute_good=worst, recent=recent)
+        return merged(flaps, {"minute_good": worst, "recent": recent})
     samples = (*flaps.samples[-(SAMPLES - 1) :], worst)
     share = ratio(samples)
     flapping = share >= OFF_RATIO if flaps.flapping else share >= ON_RATIO

@@ -245,9 +245,9 @@ class Memory:
     shadow: Shadow = field(default_factory=Shadow)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Streak:
-    """Failing rounds in a row with one cause."""
+    """Failing rounds in a row with one cause. Without slots, as ``Life``."""
 
     cause: Cause | None = None
     fails: int = 0

@@ -21,6 +21,7 @@ from watchdogd.core.model import (
     TargetState,
     Verdict,
 )
+from watchdogd.core.records import merged
 from watchdogd.core.sight import NOTHING_KNOWN, Generation, Sight
 from watchdogd.core.traces import Life
 from watchdogd.core.turn import Turn
@@ -144,9 +145,9 @@ def _foreign(turn: Turn, event: Observed, verdict: Verdict) -> bool:
     state, now = turn.state, event.sight.generation(turn.policy.kind)
     if now is NOTHING_KNOWN or now == state.generation:
         return False
-    changed, merged = state.generation.differs(now), state.generation.merged(now)
-    if merged != state.generation:
-        turn.change(generation=merged)
+    changed, known = state.generation.differs(now), state.generation.merged(now)
+    if known != state.generation:
+        turn.change(generation=known)
     if not changed:
         return False
     turn.change(
@@ -295,19 +296,13 @@ def _lengthen(turn: Turn, cause: Cause) -> None:
     streak, now = turn.state.streak, turn.env.run
     most = 2 * (turn.policy.suspect_interval + turn.policy.timeout)
     gap = min(max(0.0, now - streak.last_run), most) if streak.cause is not None else 0.0
-    longer = replace(
-        streak,
-        fails=streak.fails + 1,
-        observed_seconds=streak.observed_seconds + gap,
-        last_run=now,
-    )
-    turn.change(
-        streak=replace(
-            longer if streak.cause is cause else _first_failure(turn, cause),
-            failing=streak.failing + 1,
-            failing_seconds=streak.failing_seconds + gap,
-        )
-    )
+    more = {"failing": streak.failing + 1, "failing_seconds": streak.failing_seconds + gap}
+    if streak.cause is not cause:
+        turn.change(streak=merged(_first_failure(turn, cause), more))
+        return
+    observed = streak.observed_seconds + gap
+    more |= {"fails": streak.fails + 1, "observed_seconds": observed, "last_run": now}
+    turn.change(streak=merged(streak, more))
 
 
 def _moved_on(turn: Turn) -> None:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from watchdogd.core.sight import HostSight
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Flaps:
-    """Health over the last minutes, to tell one that comes and goes."""
+    """Health over the last minutes, to tell one that comes and goes. Without slots, as ``Life``."""
 
     samples: tuple[bool, ...] = ()
     """One a minute (awake-observed), oldest first: was every conclusive round in it good?"""
