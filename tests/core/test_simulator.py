@@ -56,6 +56,9 @@ def test_skipping_changes_no_decision(seed: int) -> None:
     assert numbers(short) == pytest.approx(numbers(long), abs=0.01)
     accounts = [agent.state.account.seconds for agent in (quick, slow)]
     assert accounts[0] == pytest.approx(accounts[1], abs=0.01)
+    flaps = [agent.state.flaps for agent in (quick, slow)]
+    assert flaps[0].minute_since == pytest.approx(flaps[1].minute_since, abs=0.01)
+    assert replace(flaps[0], minute_since=0.0) == replace(flaps[1], minute_since=0.0)
     assert slow.rounds_played == long.rounds == short.rounds
     assert quick.rounds_played < 0.7 * slow.rounds_played
 

@@ -139,7 +139,8 @@ class Agent:
         )
 
     def _destructive(self, now: float) -> list[float]:
-        self._acts = [at for at in self._acts if now - at < DAY]
+        while self._acts and now - self._acts[0] >= DAY:
+            del self._acts[0]
         return self._acts
 
     def take(self, event: Event) -> None:

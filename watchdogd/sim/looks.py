@@ -5,8 +5,6 @@ One place for all of it, so that a new probe or sign of life has one function to
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from watchdogd.core.commands import Probe
 from watchdogd.core.events import Observed
 from watchdogd.core.model import Dialing, Observation
@@ -29,6 +27,19 @@ EPOCH = 1.7e9
 """Unix time at the start of a run."""
 CONTAINER = "c" * 64
 GPU, PID = "GPU-0", 100
+Place = tuple[ProbeName, Layer, Vantage]
+AGENT: Place = (ProbeName.AGENT, Layer.AGENT, Vantage.LAPTOP)
+NETWORK: Place = (ProbeName.NETWORK, Layer.NETWORK, Vantage.LAPTOP)
+SSH: Place = (ProbeName.SSH, Layer.SSH, Vantage.LAPTOP)
+FORWARD: Place = (ProbeName.FORWARD, Layer.FORWARD, Vantage.LAPTOP)
+TUNNEL: Place = (ProbeName.RUNTIME_TUNNEL, Layer.RUNTIME, Vantage.TUNNEL)
+KERNEL: Place = (ProbeName.KERNEL, Layer.KERNEL, Vantage.TUNNEL)
+CONTAINERS: Place = (ProbeName.CONTAINER, Layer.CONTAINER, Vantage.SERVER)
+ENGINE: Place = (ProbeName.CONTAINER, Layer.HOST, Vantage.SERVER)
+VIEW: Place = (ProbeName.SESSION, Layer.CONTAINER, Vantage.SERVER)
+HOST: Place = (ProbeName.HOST, Layer.HOST, Vantage.SERVER)
+SERVER: Place = (ProbeName.RUNTIME_SERVER, Layer.RUNTIME, Vantage.SERVER)
+OK, FAIL, UNKNOWN = Outcome.OK, Outcome.FAIL, Outcome.UNKNOWN
 CAUSES = {
     Runtime.OK: None,
     Runtime.HUNG: Cause.RUNTIME_HUNG,
@@ -56,28 +67,20 @@ def look(world: World, command: Probe, dialing: Dialing, timeout: float) -> Obse
     cause = _cause(world, timeout)
     through = Cause.RUNTIME_HUNG if answers and _unlucky(world) else cause
     seen = [
-        _one(ProbeName.AGENT, Layer.AGENT, now),
-        _one(ProbeName.NETWORK, Layer.NETWORK, now, None if world.online else Cause.OFFLINE),
-        _one(ProbeName.SSH, Layer.SSH, now, lost, unknown=not linked and not dialing.ever_up),
-        _one(ProbeName.FORWARD, Layer.FORWARD, now),
-        _one(
-            ProbeName.RUNTIME_TUNNEL,
-            Layer.RUNTIME,
-            now,
-            through,
-            Vantage.TUNNEL,
-            unknown=not answers,
-        ),
+        _one(AGENT, now),
+        _one(NETWORK, now, None if world.online else Cause.OFFLINE),
+        _one(SSH, now, lost, unknown=not linked and not dialing.ever_up),
+        _one(FORWARD, now),
+        _one(TUNNEL, now, through, unknown=not answers),
     ]
     good = answers and through is None
-    seen.append(_one(ProbeName.KERNEL, Layer.KERNEL, now, None, Vantage.TUNNEL, unknown=not good))
-    sight = Sight()
+    seen.append(_one(KERNEL, now, unknown=not good))
+    kernels = _kernels(world, now) if good else None
+    sight = Sight(kernels=kernels)
     if command.deep:
         blind = not answers or _unlucky(world)
         seen += _server(world, now, cause, blind=blind)
-        sight = sight if blind else _sight(world, now)
-    if good:
-        sight = replace(sight, kernels=_kernels(world, now))
+        sight = sight if blind else _sight(world, now, kernels)
     return Observed(round=command.round, started=now, observations=tuple(seen), sight=sight)
 
 
@@ -102,28 +105,21 @@ def _server(
     if not world.running:
         ended = Cause.CONTAINER_OOM if world.oom else Cause.CONTAINER_EXITED
     down = not world.engine_up
-    layer = Layer.HOST if down and not blind else Layer.CONTAINER
     wrong = Cause.CONTAINER_ENGINE_DOWN if down else ended
     view = None if world.view else Cause.SESSION_MISSING
-    at = Vantage.SERVER
     return (
-        _one(ProbeName.CONTAINER, layer, now, wrong, at, unknown=blind),
-        _one(ProbeName.SESSION, Layer.CONTAINER, now, view, at, unknown=blind),
-        _one(ProbeName.HOST, Layer.HOST, now, None, at, unknown=blind),
-        _one(ProbeName.RUNTIME_SERVER, Layer.RUNTIME, now, cause, at, unknown=blind),
+        _one(ENGINE if down and not blind else CONTAINERS, now, wrong, unknown=blind),
+        _one(VIEW, now, view, unknown=blind),
+        _one(HOST, now, unknown=blind),
+        _one(SERVER, now, cause, unknown=blind),
     )
 
 
 def _one(
-    probe: ProbeName,
-    layer: Layer,
-    now: float,
-    cause: Cause | None = None,
-    vantage: Vantage = Vantage.LAPTOP,
-    *,
-    unknown: bool = False,
+    place: Place, now: float, cause: Cause | None = None, *, unknown: bool = False
 ) -> Observation:
-    outcome = Outcome.UNKNOWN if unknown else Outcome.FAIL if cause else Outcome.OK
+    probe, layer, vantage = place
+    outcome = UNKNOWN if unknown else FAIL if cause else OK
     return Observation(
         probe=probe,
         layer=layer,
@@ -131,14 +127,20 @@ def _one(
         outcome=outcome,
         started=now,
         ended=now,
-        cause=cause if outcome is Outcome.FAIL else None,
+        cause=None if unknown else cause,
     )
 
 
-def _sight(world: World, now: float) -> Sight:
+def _sight(world: World, now: float, kernels: KernelSight | None) -> Sight:
     container = _container(world, now) if world.engine_up else None
     session = SessionSight(read_at=now, exists=world.view, generation="9:1", command_running=True)
-    return Sight(host=host(world, now), container=container, session=session, gpu=_gpu(world, now))
+    return Sight(
+        host=host(world, now),
+        container=container,
+        session=session,
+        gpu=_gpu(world, now),
+        kernels=kernels,
+    )
 
 
 def _kernels(world: World, now: float) -> KernelSight:

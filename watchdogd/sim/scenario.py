@@ -34,7 +34,8 @@ class Spread:
         """Seconds."""
         chance = dice.random()
         odds = chance / (1.0 - chance)
-        return min(self.most, self.median * math.pow(odds, SHAPE * self.sigma))
+        drawn = self.median * math.pow(odds, SHAPE * self.sigma)
+        return drawn if drawn < self.most else self.most
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,21 +67,26 @@ def over(
 
 
 def _jumped(state: TargetState, policy: Policy, world: World, stop: float) -> TargetState:
-    """Good rounds until ``stop``: their times, and what they add to the memory of flapping."""
-    dice, spreads, flaps = world.dice, world.scenario.spreads, state.flaps
-    at, number, calm = state.next_round_at, state.round, False
+    """Good rounds until ``stop``: their times, and what they add to the memory of flapping. Once that
+    is all good, another round moves nothing of it but the minute."""
+    dice, flaps = world.dice, state.flaps
+    look, deep_look = (world.scenario.spreads[name] for name in ("look", "deep_look"))
+    at, number, minute, calm = state.next_round_at, state.round, flaps.minute_since, False
     while at < stop:
         dice.random()  # the step that asks for the round
-        at += spreads["look" if number % policy.deep_every else "deep_look"].draw(dice)
+        at += (look if number % policy.deep_every else deep_look).draw(dice)
         chance = dice.random()
-        if number < state.round + flapping.RECENT or at - flaps.minute_since >= MINUTE:
-            same = replace(flaps, minute_since=at) if calm else None
-            flaps = same or flapping.seen(flaps, good=True, run=at)
-            calm = calm or _all_good(flaps)
+        over = at - minute >= MINUTE
+        if calm:
+            minute = at if over else minute
+        elif over or number < state.round + flapping.RECENT:
+            flaps = flapping.seen(flaps, good=True, run=at)
+            minute, calm = flaps.minute_since, _all_good(flaps)
         at += policy.interval * (0.95 + 0.1 * chance)
         number += 1
     played = number - state.round
     world.score.rounds += played
+    flaps = replace(flaps, minute_since=minute)
     return replace(
         state, round=number, oks=state.oks + played, next_round_at=at, wake_at=at, flaps=flaps
     )
