@@ -19,7 +19,7 @@ help:
 	@echo 'make test     everything that has to pass: lint, types, imports, all tests'
 	@echo 'make fast     the tests that need no server; ARGS="-k name" picks some'
 	@echo 'make pytest   all tests; ARGS as above'
-	@echo 'make bench    figures beside their opponents, 8 min; ARGS="link version" picks some; needs autossh'
+	@echo 'make bench    figures beside their opponents, 12 min; ARGS="link version" picks some; needs autossh'
 	@echo 'make duel     1,100 simulated months beside what people use today, 25 min; ARGS="--runs 20 --other-runs 5" less'
 	@echo 'make soak     a million rounds of random faults with the real log and journal, 15 min; ARGS="--rounds 20000" fewer'
 	@echo 'make lint     ruff: rules and format      make format   let ruff mend what it can'

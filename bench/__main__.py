@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from bench.report import HEAD, Figure, say
 from tests.lab.guards import mark_this_run
 
-NAMES = ("version", "first_byte", "cycle", "idle", "container", "link")
+NAMES = ("version", "core", "first_byte", "cycle", "idle", "container", "link")
 
 
 def main(names: Sequence[str]) -> int:
