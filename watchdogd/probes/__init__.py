@@ -91,7 +91,6 @@ DECLARED_CAUSES: Mapping[ProbeName, frozenset[Cause]] = {
     ProbeName.KERNEL: frozenset({Cause.RUNTIME_ERROR, Cause.BUG}),
     ProbeName.RUNTIME_TUNNEL: _RUNTIME | {Cause.FORWARD_DENIED, Cause.FORWARD_STALLED},
     ProbeName.RUNTIME_SERVER: _RUNTIME,
-    ProbeName.KERNEL: frozenset({Cause.BUG}),
     ProbeName.GPU: frozenset({Cause.BUG}),
     ProbeName.TRAINING: frozenset({Cause.BUG}),
 }
