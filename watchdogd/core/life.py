@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from watchdogd.core.events import Observed
+from watchdogd.core.lengths import length
 from watchdogd.core.model import Policy, TargetState
 from watchdogd.core.records import merged
 from watchdogd.core.sight import (
@@ -199,13 +200,17 @@ def _busy_kernel(state: TargetState, run: float) -> tuple[Sign, ...]:
 
 
 def _presence(state: TargetState, run: float) -> tuple[Sign, ...]:
-    life, seen = state.life, state.life.gpu_held_run
-    last = (life.cpu_run, life.io_run, life.gpu_run, life.log_run, life.busy_run)
-    # Watched failing for an hour, and all of that hour without any other sign.
-    silent = min([state.streak.observed_seconds, *(run - at for at in last if at is not None)])
+    seen, host = state.life.gpu_held_run, state.sight.host
+    silent = state.life.quiet.seconds  # watched failing, and all the while without any other sign
     if seen is None or run - seen > SIGN_SECONDS or silent >= PRESENCE_SECONDS:
         return ()
-    return (Sign(Rank.PRESENCE, "a process of the runtime holds memory of a GPU", run - seen),)
+    if host is not None and host.processes is None:
+        return ()  # silence cannot be told: ``unread`` says so, and permits nothing
+    what = (
+        "a process of the runtime holds memory of a GPU (alone that counts until the rest was silent for "
+        f"{length(PRESENCE_SECONDS)}: {length(silent)} so far)"
+    )
+    return (Sign(Rank.PRESENCE, what, run - seen),)
 
 
 def without_signs(life: Life) -> Life:
@@ -279,13 +284,14 @@ def _host(turn: Turn, life: Life, newer: HostSight) -> Found:
     before = turn.state.sight.host
     found = _cpu(turn, life, before, newer)
     if before is not None and before.boot_id == newer.boot_id:
-        moved = _moved(before.io_bytes, newer.io_bytes)
-        if moved is not None and moved > IO_FLOOR_BYTES:
+        bytes_moved = moved(before.io_bytes, newer.io_bytes)
+        if bytes_moved is not None and bytes_moved > IO_FLOOR_BYTES:
             found["io_run"] = newer.read_at
     return found
 
 
-def _moved(older: int | None, newer: int | None) -> int | None:
+def moved(older: int | None, newer: int | None) -> int | None:
+    """Bytes read and written between two readings; ``None`` = one of them is missing."""
     return None if older is None or newer is None else newer - older
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from watchdogd.core import dialing, flapping, life, seeing
+from watchdogd.core import dialing, flapping, life, quiet, seeing
 from watchdogd.core.commands import IncidentClosed, IncidentOpened, IncidentRerooted, RemedyVerified
 from watchdogd.core.confirming import NO_NETWORK, ONCE, confirmed, failing_anyhow
 from watchdogd.core.events import Observed
@@ -61,7 +61,7 @@ def blinded(turn: Turn) -> None:
     turn.change(
         grace_until=now + turn.policy.wake_grace,
         ignore_before=now,
-        life=Life(),
+        life=Life(quiet=turn.state.life.quiet),
         sight=Sight(),
     )
     if turn.state.phase not in ACTING:
@@ -80,6 +80,7 @@ def redefined(turn: Turn) -> None:
     turn.change(
         observations=(),
         generation=Generation(),
+        life=Life(),
         armed=None,
         destructive_grace_until=turn.env.run + turn.policy.start_grace,
         failed_starts=0,
@@ -126,6 +127,7 @@ def observed(turn: Turn, event: Observed) -> None:
     if counts and _foreign(turn, event, verdict):
         counts = False
     if counts:
+        quiet.follow(turn, event, verdict)
         _count(turn, verdict, event.started)
     turn.look_again(0.0 if hurried else _pause(turn, event, verdict, counts=counts))
 

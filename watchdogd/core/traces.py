@@ -38,6 +38,19 @@ class Beacon:
     """Seconds between the last moves that were seen; empty if none was."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quiet:
+    """Silence of a runtime that fails: no work in it, as far as it was watched."""
+
+    seconds: float = 0.0
+    """Awake-observed (``run`` clock)."""
+    host: HostSight | None = None
+    """The last reading of it, that the next one is compared with."""
+
+
+NO_QUIET = Quiet()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Life:
     """When each sign that work goes on was last seen (``run`` clock); None = not since the last start,
@@ -58,6 +71,8 @@ class Life:
     """Kernel, process and its start, of those that were busy then."""
     progress: Beacon | None = None
     checkpoint: Beacon | None = None
+    quiet: Quiet = NO_QUIET
+    """Stays over a wake: counters of the server tell what happened meanwhile."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

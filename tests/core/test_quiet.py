@@ -1,0 +1,82 @@
+"""Held memory of a GPU counts until an hour of silence was watched, however often it could not be watched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.core.world import World, healthy
+from watchdogd.core.words import Cause, Remedy
+
+HOUR = 3600.0
+
+
+def hung(seconds: float) -> World:
+    """A runtime that holds memory of a GPU, does nothing, and was watched failing for so long."""
+    world = healthy(gpu_held=True)
+    world.runtime = Cause.RUNTIME_HUNG
+    return world.play(seconds)
+
+
+def a_night(world: World) -> None:
+    world.sleep(8 * HOUR).kill_link()
+
+
+def a_link_that_broke(world: World) -> None:
+    world.kill_link()
+
+
+def a_train_ride(world: World) -> None:
+    world.network = False
+    world.kill_link().play(0.5 * HOUR)
+    world.network = True
+
+
+@pytest.mark.parametrize("missed", [a_night, a_link_that_broke, a_train_ride])
+def test_a_missed_look_adds_nothing_and_forgets_nothing(missed: Callable[[World], None]) -> None:
+    world = hung(0.6 * HOUR)
+    missed(world)
+    world.play(0.35 * HOUR)
+    assert world.applied == []
+    world.play(0.2 * HOUR)  # its fault is believed again after 20 min, and the hour is together
+    assert world.applied == [Remedy.RESTART_CONTAINER]
+
+
+def used_cpu(world: World) -> None:
+    world.cpu += 60.0
+
+
+def used_the_disk(world: World) -> None:
+    world.io += 1 << 20
+
+
+@pytest.mark.parametrize("happened", [used_cpu, used_the_disk])
+def test_work_that_no_look_was_there_to_see_begins_the_hour_anew(
+    happened: Callable[[World], None],
+) -> None:
+    world = hung(0.6 * HOUR)
+    world.sleep(8 * HOUR).kill_link()
+    happened(world)
+    world.play(0.9 * HOUR)
+    assert world.applied == []
+    world.play(0.3 * HOUR)
+    assert world.applied == [Remedy.RESTART_CONTAINER]
+
+
+def test_health_in_between_begins_the_hour_anew() -> None:
+    world = hung(0.6 * HOUR)
+    world.runtime = None
+    world.play(120)
+    world.runtime = Cause.RUNTIME_HUNG
+    world.play(0.9 * HOUR)
+    assert world.applied == []
+    world.play(0.3 * HOUR)
+    assert world.applied == [Remedy.RESTART_CONTAINER]
+
+
+def test_another_run_of_the_container_begins_the_hour_anew() -> None:
+    world = hung(0.6 * HOUR)
+    world.life += 1
+    world.play(60)
+    assert world.state.life.quiet.seconds < 60
