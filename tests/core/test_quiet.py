@@ -80,3 +80,14 @@ def test_another_run_of_the_container_begins_the_hour_anew() -> None:
     world.life += 1
     world.play(60)
     assert world.state.life.quiet.seconds < 60
+
+
+def test_the_hour_begins_when_the_last_other_sign_ends() -> None:
+    world = hung(0.0)
+    world.gpu_busy = True
+    world.play(2 * HOUR)
+    world.gpu_busy = False
+    world.play(0.9 * HOUR)
+    assert world.applied == []
+    world.play(0.3 * HOUR)
+    assert world.applied == [Remedy.RESTART_CONTAINER]

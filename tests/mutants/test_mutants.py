@@ -264,7 +264,7 @@ MUTANTS = (
         "quiet.py",
         "    if any(at is not None and at > last.read_at for at in seen):",
         "    if False:",
-        "hour_from_the_last_other_sign or each_sign_of_life",
+        "hour_begins_when_the_last_other_sign_ends",
     ),
     Mutant(
         "a-night-is-watched-silence",
