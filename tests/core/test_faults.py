@@ -175,6 +175,14 @@ def a_third_of_the_packets_lost(world: World) -> None:
         world.play(world.policy.suspect_interval)
 
 
+@fault("F17")
+def round_trips_of_eight_seconds(world: World) -> None:
+    """The probes are given the time that an answer takes, so it is slow, and good."""
+    world.answer_seconds = 16.0
+    world.play(HOUR)
+    assert world.state.incidents_opened == 0
+
+
 @fault("F18")
 def nat_forgets_the_flow(world: World) -> None:
     world.freeze_link().play(60)
@@ -436,6 +444,15 @@ def kernel_culled_by_an_idle_setting(world: World) -> None:
     world.play(HOUR)
     gone = [fact for fact in world.facts if isinstance(fact, KernelsGone)]
     assert gone == [KernelsGone(kernels=("kernel-1",), busy=False)]
+
+
+@fault("F62", world={"kernel_busy": True})
+def a_busy_kernel_died_of_an_error_on_the_gpu(world: World) -> None:
+    world.play(60)
+    world.kernel_gone = True
+    world.play(HOUR)
+    gone = [fact for fact in world.facts if isinstance(fact, KernelsGone)]
+    assert gone == [KernelsGone(kernels=("kernel-1",), busy=True)]
 
 
 @fault("F52", world={"kernel_busy": True})

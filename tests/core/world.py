@@ -156,6 +156,8 @@ class World:
     handler_fails: bool = False
     """One path of the runtime answers 500."""
     kernel_gone: bool = False
+    answer_seconds: float = 0.2
+    """How long a round takes where everything answers."""
     image_present: bool = True
     remedies_work: bool = True
     remedy_result: Result = Result.DONE
@@ -284,7 +286,8 @@ class World:
     def obey(self, command: Command) -> None:
         match command:
             case Probe():
-                self.post(self.measure(command), after=0.2 if self.quick() else self.policy.timeout)
+                seconds = self.answer_seconds if self.quick() else self.policy.timeout
+                self.post(self.measure(command), after=seconds)
             case Apply():
                 self.apply(command)
             case Dial():

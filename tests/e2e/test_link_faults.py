@@ -11,8 +11,12 @@ from tests.e2e.lab import OWN_TOKEN, Bench, container_untouched, stopped
 from tests.e2e.network import dropped
 from tests.lab import needs
 from tests.lab.docker import Dockerd
+from tests.lab.relay import Relay
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(200)]
+
+SECONDS_LATE = 0.6
+"""Each way; an answer through the forward takes two round trips, 2.4 s, and ``probe.timeout`` is 2 s here."""
 
 
 @pytest.fixture(scope="module")
@@ -69,3 +73,29 @@ def test_packets_dropped(running: Bench) -> None:
     assert len(running.actions(begin)) <= 3
     assert set(running.incidents(begin)) <= {"link_lost", "host_unreachable"}
     assert running.logins(begin) <= 1
+
+
+def test_a_line_with_seconds_of_delay(dockerd: Dockerd, jupyter: str) -> None:
+    """An answer takes longer than a probe's time, as it is configured: slow, and nothing is wrong."""
+    with Relay(("127.0.0.1", 0)) as relay:
+        settings = {**OWN_TOKEN, "ssh.port": relay.port}
+        with Bench(dockerd, jupyter, settings=settings) as bench:
+            sshd = bench.server.sshd
+            relay.target = ("127.0.0.1", sshd.port)
+            known = bench.known_hosts.read_text()
+            bench.known_hosts.write_text(known.replace(str(sshd.port), str(relay.port)))
+            bench.settle()
+            with container_untouched(bench, small=False) as begin:
+                relay.delay = SECONDS_LATE
+                bench.agent.until(
+                    lambda: bench.agent.metric("tunnel_round_trip_seconds") > 1, "slow", 15
+                )
+                for _ in range(4):
+                    bench.pass_time(5)
+                    assert bench.agent.target()["state"] == "up", bench.agent.target()
+                seen = {one["layer"]: one for one in bench.agent.target()["layers"]}
+                assert seen["runtime"]["outcome"] == "ok", seen["runtime"]
+                relay.delay = 0.0
+                bench.calm()
+            assert bench.actions(begin) == []
+            assert bench.incidents(begin) == []

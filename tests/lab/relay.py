@@ -1,10 +1,12 @@
-"""A small TCP relay to put in front of a server: passes, freezes, resets, or stays mute."""
+"""A small TCP relay to put in front of a server: passes, freezes, resets, stays mute, or is late."""
 
 from __future__ import annotations
 
+import queue
 import socket
 import struct
 import threading
+import time
 from contextlib import suppress
 from enum import Enum
 
@@ -33,6 +35,8 @@ class Relay(Closing):
     def __init__(self, target: tuple[str, int]) -> None:
         self.target = target
         self.accepted = 0
+        self.delay = 0.0
+        """Seconds by which each direction is late, from now on; the order of what passes stays."""
         self._mode = RelayMode.PASS
         self._passing = threading.Event()
         self._passing.set()
@@ -112,13 +116,32 @@ class Relay(Closing):
             self._sockets.update(sockets)
 
     def _copy(self, source: socket.socket, sink: socket.socket) -> None:
+        late: queue.Queue[tuple[float, bytes]] = queue.Queue()
+        self._start(self._write, "relay-write", late, source, sink)
         with suppress(OSError):
             while data := source.recv(65536):
-                self._passing.wait()
-                sink.sendall(data)
-            self._passing.wait()
-            sink.shutdown(socket.SHUT_WR)
+                late.put((time.monotonic() + self.delay, data))
+            late.put((time.monotonic() + self.delay, b""))
             return
+        _reset(source)
+        _reset(sink)
+        late.put((0.0, b""))
+
+    def _write(
+        self,
+        late: queue.Queue[tuple[float, bytes]],
+        source: socket.socket,
+        sink: socket.socket,
+    ) -> None:
+        with suppress(OSError):
+            while True:
+                due, data = late.get()
+                self._closed.wait(max(0.0, due - time.monotonic()))
+                self._passing.wait()
+                if not data:
+                    sink.shutdown(socket.SHUT_WR)
+                    return
+                sink.sendall(data)
         _reset(source)
         _reset(sink)
 

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -43,6 +44,7 @@ from watchdogd.ports import (
     ForwardFacts,
     Kept,
     Link,
+    LinkFacts,
     LinkStatus,
     ProbeFunction,
     Reach,
@@ -59,17 +61,28 @@ ENV = env_of(CLOCK)
 
 
 @dataclass
+class Line:
+    """Stands for a link; only its facts are asked for."""
+
+    round_trip: float | None = None
+
+    def facts(self) -> LinkFacts:
+        return LinkFacts(connected_at=0.0, last_received_at=0.0, round_trip=self.round_trip)
+
+
+@dataclass
 class Links:
     """Links that are there or not, and remember what was asked of them."""
 
     up: bool = True
+    line: Line = field(default_factory=Line)
     silent: bool = False
     broken: Exception | None = None
     asked: list[object] = field(default_factory=list)
     answers: queue.Queue[tuple[Cause | None, float]] = field(default_factory=queue.Queue)
 
     def status(self) -> LinkStatus:
-        link: Link | None = object() if self.up else None  # type: ignore[assignment]
+        link = cast(Link, self.line) if self.up else None
         return LinkStatus(
             link=link,
             number=1,
@@ -254,6 +267,25 @@ def test_a_deep_round_joins_both_lanes_into_one_observed(bench: Bench) -> None:
         (ProbeName.HOST, "after 0"),
         (ProbeName.RUNTIME_SERVER, "after 1"),
     ]
+
+
+def test_on_a_slow_line_probes_get_the_time_that_an_answer_takes(bench: Bench) -> None:
+    given: queue.Queue[tuple[float, float]] = queue.Queue()
+
+    def look(reach: Reach, deadline: Deadline, so_far: Sequence[Reading]) -> Reading:
+        given.put((reach.target.probe.timeout, deadline.remaining()))
+        return Reading(observations=())
+
+    bench.laptop[ProbeName.RUNTIME_TUNNEL] = look
+    executor = bench.executor()
+    for trip in (None, 8.0):
+        bench.links.line.round_trip = trip
+        executor.carry(Probe(round=1, deep=False), ENV)
+        bench.event()
+    (usual, its_time), (slow, more_time) = given.get_nowait(), given.get_nowait()
+    assert (usual, slow) == (0.3, 30.0)
+    assert its_time <= 0.3
+    assert 25 < more_time <= 30
 
 
 def test_a_shallow_round_does_not_look_from_the_server(bench: Bench) -> None:

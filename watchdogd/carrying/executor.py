@@ -12,9 +12,11 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Protocol, assert_never
 
+from watchdogd.carrying.patience import Patience, within
 from watchdogd.carrying.rounds import (
     LAPTOP_SLACK,
     SERVER_SECONDS,
+    SERVER_TIMEOUTS,
     Lane,
     Probes,
     Round,
@@ -31,7 +33,7 @@ from watchdogd.core.commands import (
     SetAnswer,
     Wake,
 )
-from watchdogd.core.events import DialFailed, Event, RemedyFinished
+from watchdogd.core.events import DialFailed, Event, Observed, RemedyFinished
 from watchdogd.core.model import (
     Charge,
     Env,
@@ -100,6 +102,7 @@ class Executor:
         self._journal = journal
         self._harmless_only = harmless_only
         self._inside: dict[ProbeName, Job] = {}
+        self._patience = Patience()
         self._stopped = threading.Event()
         self._answer: tuple[Cause | None, float] = (None, 0.0)
         self._answer_lock = threading.Lock()
@@ -138,26 +141,40 @@ class Executor:
     def probe(self, command: Probe) -> None:
         """One round; its ``Observed`` is posted by the lanes' deadlines at the latest."""
         started = self._reach.clock.run()
-        joint = Round(command.round, started, self._post)
-        timeout = self._reach.target.probe.timeout
+        joint = Round(command.round, started, self._seen)
+        link = self._links.status()
+        reach = self._patient(link)
+        timeout = reach.target.probe.timeout
         measures = self._reach.target.policy().measures
         server = {name: one for name, one in self._server.items() if measures(name)}
         laptop = {**self._laptop, **self._tunnel} if command.deep else self._laptop
-        lanes = [self._lane(laptop, timeout + LAPTOP_SLACK, timeout, joint)]
+        lanes = [self._lane(laptop, reach, timeout + LAPTOP_SLACK, timeout, joint)]
         extra: tuple[Observation, ...] = ()
-        link = self._links.status()
         # What is asked over a silent link is not answered, and would hold up the whole round.
         if command.deep and link.link is not None and not link.silent:
-            lanes.append(self._lane(server, SERVER_SECONDS, SERVER_SECONDS, joint))
+            seconds = max(SERVER_SECONDS, SERVER_TIMEOUTS * timeout)
+            lanes.append(self._lane(server, reach, seconds, seconds, joint))
         elif command.deep:
             why = "the SSH link is silent" if link.silent else "no SSH link"
             extra = tuple(unknown(name, started, started, why) for name in server)
         joint.begin(tuple(lanes), extra)
 
-    def _lane(self, probes: Probes, seconds: float, each: float, joint: Round) -> Lane:
+    def _patient(self, link: LinkStatus) -> Reach:
+        """The reach of this round, whose probes may take as long as the line needs."""
+        trip = link.link.facts().round_trip if link.link is not None else None
+        configured = self._reach.target.probe.timeout
+        return within(self._reach, self._patience.seconds(configured, trip))
+
+    def _seen(self, event: Observed) -> None:
+        self._patience.learn(event)
+        self._post(event)
+
+    def _lane(
+        self, probes: Probes, reach: Reach, seconds: float, each: float, joint: Round
+    ) -> Lane:
         return Lane(
             probes,
-            self._reach,
+            reach,
             self._workers,
             seconds=seconds,
             each=each,

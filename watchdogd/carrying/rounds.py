@@ -27,7 +27,9 @@ Probes = Mapping[ProbeName, ProbeFunction]
 LAPTOP_SLACK = 5.0
 """Beyond ``probe.timeout``: what the quick probes of the laptop's lane may take together."""
 SERVER_SECONDS = 30.0
-"""For all that is read on the server in one round."""
+"""For all that is read on the server in one round; more on a slow line (``SERVER_TIMEOUTS``)."""
+SERVER_TIMEOUTS = 3.0
+"""So many times what a single probe may take; at the longest 90 s, before a round is given up."""
 LAST_WORD = 0.5
 """So much earlier than the lane ends a probe's own deadline: it can still say what it saw."""
 
