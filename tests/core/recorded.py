@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache, lru_cache
 from pathlib import Path
 
 from tests.core.world import World
@@ -22,6 +23,7 @@ from watchdogd.eventlog import (
     numbered,
     written,
 )
+from watchdogd.ports import Recorder
 
 
 @dataclass
@@ -32,6 +34,8 @@ class Tape:
         default_factory=lambda: [Opened(schema=SCHEMA, version="0.0", wall=0.0)]
     )
     last: dict[str, tuple[TargetState, Policy]] = field(default_factory=dict)
+    kept: tuple[list[Line], bytes] = field(default_factory=lambda: ([], b""))
+    """Lines and their text, as far as they are known: to write them takes long."""
 
     def stepped(
         self,
@@ -53,7 +57,9 @@ class Tape:
 
     def text(self) -> bytes:
         """As it stands in a file."""
-        return b"".join(map(written, self.lines))
+        if self.lines != self.kept[0]:
+            self.kept = [*self.lines], b"".join(map(written, self.lines))
+        return self.kept[1]
 
     def read_back(self) -> list[Numbered]:
         """As it is read from a file."""
@@ -61,14 +67,32 @@ class Tape:
 
 
 def lines_of(text: bytes) -> list[Numbered]:
-    """All lines of a whole log."""
-    return list(numbered(text.splitlines(keepends=True), lambda number: None))
+    """All lines of a whole log; read once for each text."""
+    return list(_lines_of(text))
 
 
-def outages(policy: Policy | None = None, tape: Tape | None = None) -> Tape:
+@lru_cache(maxsize=16)
+def _lines_of(text: bytes) -> tuple[Numbered, ...]:
+    return tuple(numbered(text.splitlines(keepends=True), lambda number: None))
+
+
+def outages(policy: Policy | None = None) -> Tape:
+    """The log of ``play_outages``, on a tape of one's own; played once for each policy."""
+    known = _outages(policy or Policy())
+    known.text()
+    return Tape(lines=[*known.lines], last=dict(known.last), kept=known.kept)
+
+
+@cache
+def _outages(policy: Policy) -> Tape:
+    tape = Tape()
+    play_outages(policy, tape)
+    return tape
+
+
+def play_outages(policy: Policy, recorder: Recorder) -> None:
     """An hour and a half: a container that exits, a runtime that hangs, a link that dies, a sleep."""
-    tape = tape or Tape()
-    world = World(policy=policy or Policy(), recorder=tape).start()
+    world = World(policy=policy, recorder=recorder).start()
     world.play(300)
     world.container = Cause.CONTAINER_EXITED
     world.play(300)
@@ -77,7 +101,6 @@ def outages(policy: Policy | None = None, tape: Tape | None = None) -> Tape:
     world.kill_link()
     world.play(300).sleep(3600).kill_link().play(300)
     assert world.broken == []
-    return tape
 
 
 def write(path: Path, lines: Iterable[Line]) -> Path:

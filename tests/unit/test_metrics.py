@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from dataclasses import replace
 
 import pytest
@@ -77,6 +78,9 @@ CLOSED: dict[str, set[str]] = {
     "reason": {*Refusal},
     "level": {"debug", "info", "warning", "error", "critical"},
 }
+SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
+LABEL = re.compile(r'(\w+)="([^"]*)"')
+"""Enough for what is told here, and fifty times as fast as the library's parser."""
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
@@ -90,6 +94,7 @@ class Bench:
             last_round_wall=START,
         )
         self.tunnel = TunnelFacts()
+        self.body, self.samples = b"", Samples()
         self.totals = {
             "suspended_seconds_total": 0.0,
             "resumes_total": 0.0,
@@ -111,12 +116,14 @@ class Bench:
 
     def scrape(self) -> Samples:
         body, _ = self.sink.render("")
+        if body == self.body:
+            return self.samples
         found: Samples = {}
-        for family in parser.text_string_to_metric_families(body.decode()):
-            for sample in family.samples:
-                key = (sample.name.removeprefix(PREFIX), frozenset(sample.labels.items()))
-                assert key not in found, f"twice: {key}"
-                found[key] = sample.value
+        for name, labels, value in SAMPLE.findall(body.decode()):
+            key = (name.removeprefix(PREFIX), frozenset(LABEL.findall(labels)))
+            assert key not in found, f"twice: {key}"
+            found[key] = float(value)
+        self.body, self.samples = body, found
         return found
 
     def value(self, name: str, **labels: str) -> float:
@@ -189,6 +196,17 @@ def test_everything_exists_from_the_start_with_0_but_for_times_and_what_is_so(
             assert value == START, name
         else:
             assert value == 0, (name, labels)
+
+
+def test_the_librarys_parser_reads_the_same(bench: Bench) -> None:
+    everything(bench)
+    text = bench.sink.render("")[0].decode()
+    read = {
+        (sample.name.removeprefix(PREFIX), frozenset(sample.labels.items())): sample.value
+        for family in parser.text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+    assert read == bench.scrape()
 
 
 def test_nothing_that_happens_makes_a_label_set_that_was_not_there(bench: Bench) -> None:
@@ -296,8 +314,9 @@ def test_help_texts_say_something() -> None:
 def test_exactly_one_state_and_cause_is_shown(bench: Bench) -> None:
     for shown in LIVE_STATES:
         bench.change(shown=shown)
-        values = {state: bench.of("target_state", state=state) for state in LIVE_STATES}
-        assert [state for state, value in values.items() if value] == [shown]
+        found = bench.scrape()
+        labels = {state: frozenset({("target", "a100"), ("state", state)}) for state in LIVE_STATES}
+        assert [state for state in LIVE_STATES if found["target_state", labels[state]]] == [shown]
     bench.change(verdict=Verdict(outcome=Outcome.FAIL, cause=Cause.DNS))
     found = bench.scrape()
     ones = [labels for (name, labels), value in found.items() if name == "target_cause" and value]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.core.recorded import lines_of, outages
+from tests.core.recorded import lines_of
 from tests.core.world import World
 from tests.lab.waiting import SOON, until
 from watchdogd.adapters.event_files import NOW, EventFiles, raw_lines
@@ -227,7 +227,7 @@ def test_a_defect_in_it_is_told_with_its_traceback_and_ends_nothing(
     recorder = make()
     recorder.start()
     disk.error = ZeroDivisionError("odd")
-    outages(tape=recorder)  # type: ignore[arg-type]
+    World(recorder=recorder).start().play(900)
     assert recorder.close(SOON)
     assert recorder.lost() > 100
     (record,) = caplog.records
