@@ -17,7 +17,7 @@ help:
 	@echo 'make install  for this user, away from the checkout: ~/.local/bin/watchdogd'
 	@echo 'make demo     break and heal a private server on this machine; ARGS="--keep" leaves it running'
 	@echo 'make test     everything that has to pass: lint, types, imports, all tests'
-	@echo 'make fast     the tests that need no server; ARGS="-k name" picks some'
+	@echo 'make fast     the tests of decisions and single modules, 20 s; ARGS="-k name" picks some'
 	@echo 'make pytest   all tests; ARGS as above'
 	@echo 'make bench    figures beside their opponents, 12 min; ARGS="link version" picks some; needs autossh'
 	@echo 'make duel     1,100 simulated months beside what people use today, 25 min; ARGS="--runs 20 --other-runs 5" less'

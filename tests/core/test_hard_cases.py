@@ -10,7 +10,7 @@ import pytest
 from tests.core.world import World, healthy
 from watchdogd.core.commands import Probe, RemedyRefused, RemedyVerified, SetAnswer, StateChanged
 from watchdogd.core.events import LinkLost, Observed
-from watchdogd.core.model import Charge, Policy
+from watchdogd.core.model import Charge
 from watchdogd.core.sight import Sight
 from watchdogd.core.words import (
     Cause,
@@ -63,42 +63,12 @@ def reasons(world: World) -> set[Refusal]:
 # ---------------------------------------------------------------- a person's word
 
 
-def test_person_who_stopped_it_is_respected_after_a_reboot_of_the_server() -> None:
-    """A reboot takes the engine's events along, not what was seen of them."""
-    world = healthy(stopped_by_person=True)
-    world.container = Cause.CONTAINER_EXITED
-    world.play(600)
-    world.stopped_by_person = None
-    lie(world, lambda seen: boot_of(seen, "second-boot"))
-    world.play(HOUR)
-    assert reasons(world) == {Refusal.OPERATOR}
-    assert world.applied == []
-
-
 def test_container_that_ran_before_a_reboot_of_the_server_is_started() -> None:
     world = healthy(stopped_by_person=None)
     world.container = Cause.CONTAINER_EXITED
     lie(world, lambda seen: boot_of(seen, "second-boot"))
     world.play(300)
     assert world.applied == [Remedy.START_CONTAINER]
-
-
-def test_person_who_removed_it_is_respected_when_the_engine_forgot() -> None:
-    world = healthy()
-    world.container, forgot = Cause.CONTAINER_MISSING, False
-
-    def removed(seen: Observed) -> Observed:
-        container = seen.sight.container
-        if container is None or container.id is not None:
-            return seen
-        word = replace(container, stopped_by_person=None if forgot else True)
-        return replace(seen, sight=replace(seen.sight, container=word))
-
-    lie(world, removed)
-    world.play(300)
-    forgot = True
-    world.play(HOUR)
-    assert world.applied == []
 
 
 def test_what_a_person_stopped_and_started_again_is_looked_after_as_before() -> None:
@@ -168,18 +138,6 @@ def test_person_who_stopped_it_is_respected_though_the_engine_was_restarted_then
     assert world.applied == []
 
 
-def test_nothing_is_created_while_a_runtime_answers_on_the_server() -> None:
-    world = World(container=Cause.CONTAINER_MISSING)
-    lie(
-        world,
-        lambda seen: says(
-            unknown(seen, ProbeName.RUNTIME_TUNNEL), ProbeName.RUNTIME_SERVER, None, Outcome.OK
-        ),
-    )
-    world.start().play(HOUR)
-    assert world.applied == []
-
-
 def test_restart_needs_the_newest_word_from_the_server() -> None:
     """The veto lifts when the last conclusive round is old and the runtime answers again."""
     world = healthy(working=True)
@@ -194,16 +152,6 @@ def test_restart_needs_the_newest_word_from_the_server() -> None:
     world.working = False
     world.play(600)
     assert world.applied == []
-
-
-def test_healthy_without_a_known_identity_arms_nothing() -> None:
-    world = World(server_readable=False).start().play(300)
-    world.runtime = Cause.RUNTIME_HUNG
-    world.play(660)
-    world.server_readable = True
-    world.play(2 * HOUR)
-    assert Remedy.RESTART_CONTAINER not in world.applied
-    assert Refusal.UNARMED in reasons(world)
 
 
 def test_reading_without_processes_is_no_baseline_for_work() -> None:
@@ -255,29 +203,6 @@ def test_cooldown_outlives_the_agent() -> None:
     assert world.applied_at[0] - 940.0 >= world.policy.cooldown
 
 
-def test_second_death_for_want_of_memory_is_not_forgiven_by_time() -> None:
-    world = healthy()
-    for _ in range(2):
-        world.container = Cause.CONTAINER_OOM
-        world.play(300)
-    world.play(4 * HOUR)
-    assert world.applied == [Remedy.START_CONTAINER]
-
-
-def test_restart_after_which_it_never_was_healthy_needs_a_person() -> None:
-    world = healthy(policy=Policy(cooldown=60.0))
-    world.runtime, mended = Cause.RUNTIME_HUNG, world.effect
-
-    def in_vain(remedy: Remedy) -> None:
-        mended(remedy)
-        world.runtime = Cause.RUNTIME_HUNG
-
-    world.effect = in_vain  # type: ignore[method-assign]
-    world.play(4 * HOUR)
-    assert world.applied == [Remedy.RESTART_CONTAINER]
-    assert world.state.refusals == ((Remedy.RESTART_CONTAINER, Refusal.HALTED),)
-
-
 # ---------------------------------------------------------------- never stuck
 
 
@@ -309,26 +234,6 @@ def test_dial_that_says_offline_against_the_routing_table(network: Outcome) -> N
     world.dial = None
     world.play(30)
     assert shown(world) is State.UP
-
-
-def test_causes_that_take_turns_are_an_outage_too() -> None:
-    world = healthy()
-    turn = 0
-
-    def another(seen: Observed) -> Observed:
-        nonlocal turn
-        turn += 1
-        cause = (Cause.RUNTIME_ERROR, Cause.RUNTIME_REFUSED)[turn % 2]
-        for probe in (ProbeName.RUNTIME_TUNNEL, ProbeName.RUNTIME_SERVER):
-            seen = says(seen, probe, cause, Outcome.FAIL)
-        return seen
-
-    lie(world, another)
-    world.play(120)
-    assert shown(world) is State.DOWN
-    world.play(HOUR)
-    assert shown(world) is State.DOWN
-    assert world.applied == []
 
 
 def test_round_that_is_never_answered_is_given_up() -> None:
@@ -366,33 +271,6 @@ def test_token_is_read_again_also_where_the_server_cannot_be_asked() -> None:
     world.play(150)
     assert shown(world) is State.UP
     assert world.applied == [Remedy.REFRESH_TOKEN]
-
-
-def test_an_answer_through_the_tunnel_is_life_whatever_the_server_saw() -> None:
-    world = healthy(remedies_work=False)
-    world.runtime = Cause.RUNTIME_HUNG
-    cause = Cause.RUNTIME_AUTH
-    lie(world, lambda seen: says(seen, ProbeName.RUNTIME_TUNNEL, cause, Outcome.FAIL))
-    world.play(2 * HOUR)
-    assert set(world.applied) == {Remedy.REFRESH_TOKEN}
-
-
-def test_reconnects_without_sight_grow_rare() -> None:
-    world = healthy(server_readable=False, remedies_work=False)
-    world.runtime = Cause.RUNTIME_HUNG
-    world.play(HOUR)
-    gaps = [b - a for a, b in zip(world.applied_at, world.applied_at[1:], strict=False)]
-    assert set(world.applied) == {Remedy.RECONNECT}
-    assert min(gaps[-5:]) > 60
-
-
-def test_sshd_that_rejects_is_asked_ever_more_rarely() -> None:
-    world = healthy()
-    world.dial = Cause.SSHD_REJECTS
-    world.kill_link().play(3 * HOUR)
-    gaps = [b - a for a, b in zip(world.applied_at, world.applied_at[1:], strict=False)]
-    assert [round(gap) for gap in gaps[:5]] == [60, 120, 240, 480, 900]
-    assert {round(gap) for gap in gaps[5:]} == {900}
 
 
 # ---------------------------------------------------------------- what is shown and booked
@@ -460,11 +338,3 @@ def test_clients_are_told_that_only_a_person_can_mend_it() -> None:
     world.dial, world.dial_permanent = Cause.HOST_KEY, True
     world.kill_link().play(60)
     assert told[-1] == SetAnswer(cause=Cause.HOST_KEY, retry_after=float("inf"))
-
-
-def test_hours_of_reconnects_leave_the_state_small() -> None:
-    world = healthy(server_readable=False, remedies_work=False)
-    world.runtime = Cause.RUNTIME_HUNG
-    world.play(6 * HOUR)
-    assert len(repr(world.state)) < 20_000
-    assert len(world.state.harmless) < 100

@@ -14,7 +14,7 @@ import pytest
 
 from bench.soak_rounds import GROWTH_KIB, Soaked, soak
 from bench.sunk import TARGET, Footprint, Sunk, bytes_below, logging_to
-from tests.core.simulated import HOUR, played
+from tests.worlds.simulated import HOUR, played
 from watchdogd.adapters.event_files import raw_lines
 from watchdogd.sim.faults import Fault, Kind
 

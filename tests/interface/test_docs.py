@@ -156,7 +156,7 @@ ROWS = [
 
 
 def test_every_fault_that_is_played_is_on_the_page_and_no_other() -> None:
-    from tests.core.test_faults import FAULTS
+    from tests.worlds.test_faults import FAULTS
 
     played = {row[0] for row in ROWS if row[2] == "yes"}
     assert played == {*FAULTS, "F61"}  # F61 has a test of its own there

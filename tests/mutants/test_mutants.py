@@ -6,6 +6,7 @@ A mutant that survives means that nothing would notice if that rule were lost.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -726,18 +727,29 @@ MUTANTS = (
 )
 
 
+JUDGES = ("tests/core", "tests/worlds")
+"""Where the killers are looked for, by their names."""
+
+
 def copied(folder: Path) -> Path:
-    """The package and the core's tests, to be edited."""
-    for name in ("watchdogd", "tests/core"):
+    """The package, the core's tests and what these import, to be edited."""
+    for name in ("watchdogd", "bench", *JUDGES):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "pyproject.toml").write_text("[tool.pytest.ini_options]\npythonpath = ['.']\n")
     return folder
 
 
+def holding(folder: Path, killers: str) -> list[str]:
+    """The files of the judges in which a word of the killers stands: the others need no import."""
+    words = {*re.findall(r"\w+", killers)} - {"and", "or", "not"}
+    files = (path for judge in JUDGES for path in sorted((folder / judge).glob("test_*.py")))
+    return [str(path) for path in files if any(word in path.read_text() for word in words)]
+
+
 def killed(folder: Path, killers: str) -> subprocess.CompletedProcess[str]:
     """Run the killers on the copy, with the copy's package before the installed one."""
     argv = [sys.executable, "-m", "pytest", "-q", "-x", "--no-header", "-p", "no:cacheprovider"]
-    argv += ["--import-mode=importlib", "-k", killers, "tests/core"]
+    argv += ["--import-mode=importlib", "-k", killers, *holding(folder, killers)]
     return subprocess.run(
         argv,
         cwd=folder,

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.core.simulated import SCENARIO, played
-from tests.core.test_properties import POLICY, PROFILE, episodes, live
 from tests.core.world import World, healthy, session_policy
+from tests.worlds.simulated import SCENARIO, played
+from tests.worlds.test_properties import POLICY, PROFILE, episodes, live
 from watchdogd.core import shadowing
 from watchdogd.core.commands import Fact, ShadowOpened, ShadowScored
 from watchdogd.core.events import Approved, Ordered, Paused, SettingsChanged, Started

@@ -10,7 +10,7 @@ from bench import duel
 from bench.duel_healers import Opponent, Oracle, autossh_pause
 from bench.duel_report import page
 from bench.duel_rules import Autoheal, Liveness, Monit, Nothing, RestartAlways
-from tests.core.simulated import HOUR, played
+from tests.worlds.simulated import HOUR, played
 from watchdogd.sim.agent import Agent
 from watchdogd.sim.faults import Fault, Kind
 

@@ -10,7 +10,7 @@ from random import Random
 
 import pytest
 
-from tests.core.simulated import HOUR, ROOT, SCENARIO, played
+from tests.worlds.simulated import HOUR, ROOT, SCENARIO, played
 from watchdogd.sim.agent import Agent
 from watchdogd.sim.faults import Fault, Kind, schedule
 from watchdogd.sim.run import run
