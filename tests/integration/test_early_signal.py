@@ -8,14 +8,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+WAITS_ONCE = """#!/bin/sh
+if mkdir {first} 2>/dev/null; then echo asked > {asked}; read go < {asked}; fi
+echo "hostname 127.0.0.1"
+"""
+"""An ssh that waits for its go the first time; whoever asks it again is answered at once."""
+
 
 def test_sigterm_while_ssh_is_still_asked(tmp_path: Path) -> None:
     asked = tmp_path / "asked"
     os.mkfifo(asked)
     ssh = tmp_path / "ssh"
-    ssh.write_text(
-        f'#!/bin/sh\necho asked > {asked}\nread go < {asked}\necho "hostname 127.0.0.1"\n'
-    )
+    ssh.write_text(WAITS_ONCE.format(first=tmp_path / "first", asked=asked))
     ssh.chmod(0o755)
     config = tmp_path / "w.toml"
     config.write_text(
