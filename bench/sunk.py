@@ -35,6 +35,9 @@ TARGET = "a100"
 BEHIND = 500
 """Steps that the recorder may be behind: the simulation waits for the disk, as real time would."""
 PATIENCE = 60.0
+LOOK_SECONDS = 2.0
+"""Deadline of a look. The pool keeps each job's record until then, and thousands of looks begin in a
+minute here: with a long one the process would not be warm before it had passed."""
 RENDERED_EVERY = 100
 """Rounds between two scrapes of the metrics."""
 
@@ -121,7 +124,7 @@ class Sunk(Agent):
         """A worker looks, as a worker would; some of them break."""
         breaks = self.rounds_played % 7 == 0
         self._looked.clear()
-        self.workers.submit("look", lambda: 1 // (not breaks), PATIENCE, self._answered)
+        self.workers.submit("look", lambda: 1 // (not breaks), LOOK_SECONDS, self._answered)
         assert self._looked.wait(PATIENCE)
         if self.rounds_played % RENDERED_EVERY == 0:
             self.metrics.render("")
