@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from watchdogd.core.model import Observation, Verdict
 from watchdogd.core.words import Cause, Kind, Layer, Outcome, ProbeName
 
+CONTAINER, SESSION = Kind.CONTAINER, ProbeName.SESSION
+TUNNEL, SERVER = ProbeName.RUNTIME_TUNNEL, ProbeName.RUNTIME_SERVER
+OK, FAIL, UNKNOWN = Outcome.OK, Outcome.FAIL, Outcome.UNKNOWN
+AGENT = Layer.AGENT
+"""What each round is compared with. Named once: Python 3.11 looks a member up slowly."""
 BELOW_RUNTIME = (Layer.NETWORK, Layer.SSH, Layer.HOST, Layer.CONTAINER, Layer.FORWARD)
-SHOWN = tuple(
-    (layer, (layer, Outcome.FAIL), (layer, Outcome.OK), (layer, Outcome.UNKNOWN)) for layer in Layer
-)
-"""Each layer, and its entry in a verdict if it is the root, sound, or neither. Made once."""
-ANSWERS = {Outcome.OK: True, Outcome.FAIL: False, Outcome.UNKNOWN: None}
+ANSWERS = {OK: True, FAIL: False, UNKNOWN: None}
 """Did what was asked answer? None = not measured."""
 WAY = (Layer.NETWORK, Layer.SSH, Layer.FORWARD)
 """The layers between the client and the server: nothing passes while one of them fails."""
@@ -28,26 +30,38 @@ ON_SERVER = (Layer.HOST, Layer.CONTAINER)
 def judge(seen: Sequence[Observation], kind: Kind) -> Verdict:
     """One round's observations -> what they mean. ``judge((), kind)`` is UNKNOWN, never up."""
     found = _Found.of(seen, kind)
-    agent = found.failed.get(Layer.AGENT)
+    agent = found.failed.get(AGENT)
     if agent is not None:
         return Verdict(void=True, cause=agent.cause, detail=agent.detail, mend=agent.mend)
-    through = found.probes.get(ProbeName.RUNTIME_TUNNEL)
-    on_server = found.probes.get(ProbeName.RUNTIME_SERVER)
-    passes, served = _answer(through), _answer(on_server)
+    through, on_server = found.probes.get(TUNNEL), found.probes.get(SERVER)
+    passes = None if through is None else ANSWERS[through.outcome]
+    served = None if on_server is None else ANSWERS[on_server.outcome]
     root, layer, cause = _root(found, kind, through, on_server, passes=passes, served=served)
+    if root is None or layer is None:
+        return _rootless(found.sound, passes, served)
     # Measured through the forward; without a measurement, a broken way is an answer too.
     usable = False if passes is None and layer in WAY else passes
     blind = _blind(seen, layer)
-    outcome = Outcome.FAIL if cause else Outcome.OK if usable else Outcome.UNKNOWN
     return Verdict(
-        outcome=outcome,
+        outcome=FAIL if cause else OK if usable else UNKNOWN,
         cause=cause,
         layer=layer,
         usable=usable,
         served=served,
-        layers=_propagated(found, layer, usable=bool(usable)),
-        detail=_sentences(root, blind) if root else "",
-        mend=(root.mend if root else "") or (blind.mend if blind else ""),
+        layers=_propagated(found.sound, layer, usable=bool(usable)),
+        detail=_sentences(root, blind),
+        mend=root.mend or (blind.mend if blind else ""),
+    )
+
+
+@lru_cache(maxsize=64)
+def _rootless(sound: frozenset[Layer], passes: bool | None, served: bool | None) -> Verdict:
+    """What a round means in which nothing is at fault. Kept, as nearly all rounds are one of a few such."""
+    return Verdict(
+        outcome=OK if passes else UNKNOWN,
+        usable=passes,
+        served=served,
+        layers=_propagated(sound, None, usable=bool(passes)),
     )
 
 
@@ -58,36 +72,34 @@ class _Found:
 
     probes: dict[ProbeName, Observation]
     failed: dict[Layer, Observation]
-    known: set[Layer]
-    unknown: set[Layer]
+    sound: frozenset[Layer]
+    """All that was seen of them is good."""
 
     @classmethod
     def of(cls, seen: Sequence[Observation], kind: Kind) -> _Found:
         """Of these observations."""
-        found = cls({}, {}, set(), set())
-        view = ProbeName.SESSION if kind is Kind.CONTAINER else None
-        good, failed = Outcome.OK, Outcome.FAIL  # Python 3.11 looks a member up slowly
+        probes: dict[ProbeName, Observation] = {}
+        failed: dict[Layer, Observation] = {}
+        good, other = set(), set()
+        view = SESSION if kind is CONTAINER else None
         for one in seen:
             probe, layer, outcome = one.probe, one.layer, one.outcome
-            if probe not in found.probes:
-                found.probes[probe] = one
+            if probe not in probes:
+                probes[probe] = one
             if probe is view:
                 continue
-            found.known.add(layer)
-            if outcome is good:
+            if outcome is OK:
+                good.add(layer)
                 continue
-            if outcome is failed:
-                found.failed.setdefault(layer, one)
-            else:
-                found.unknown.add(layer)
-        return found
+            other.add(layer)
+            if outcome is FAIL:
+                failed.setdefault(layer, one)
+        return cls(probes, failed, frozenset(good - other))
 
 
-def _blind(seen: Sequence[Observation], root: Layer | None) -> Observation | None:
+def _blind(seen: Sequence[Observation], root: Layer) -> Observation | None:
     """What could not be looked at below the root, if a person can mend that: it may be the reason."""
-    if root is None:
-        return None
-    below = (one for one in seen if one.layer < root and one.outcome is Outcome.UNKNOWN)
+    below = (one for one in seen if one.layer < root and one.outcome is UNKNOWN)
     return next((one for one in below if one.mend), None)
 
 
@@ -118,9 +130,9 @@ def _root(
             return lower, layer, lower.cause
     if passes is False and through is not None:
         return _runtime_root(through, on_server, served=served)
-    if passes and kind is Kind.CONTAINER:
-        view = found.probes.get(ProbeName.SESSION)
-        if view is not None and view.outcome is Outcome.FAIL:
+    if passes and kind is CONTAINER:
+        view = found.probes.get(SESSION)
+        if view is not None and view.outcome is FAIL:
             return view, Layer.CONTAINER, view.cause
     return None, None, None
 
@@ -141,20 +153,13 @@ def _runtime_root(
     return through, Layer.RUNTIME, through.cause
 
 
-def _answer(observation: Observation | None) -> bool | None:
-    return None if observation is None else ANSWERS[observation.outcome]
-
-
+@lru_cache(maxsize=256)
 def _propagated(
-    found: _Found, root: Layer | None, *, usable: bool
+    sound: frozenset[Layer], root: Layer | None, *, usable: bool
 ) -> tuple[tuple[Layer, Outcome], ...]:
     """Each layer's outcome as shown: a FAIL other than the root's layer becomes UNKNOWN."""
-    sound = found.known - found.failed.keys() - found.unknown
     if usable:
-        sound.add(Layer.RUNTIME)
+        sound |= {Layer.RUNTIME}
     return tuple(
-        [
-            failed if layer is root else good if layer in sound else unknown
-            for layer, failed, good, unknown in SHOWN
-        ]
+        (layer, FAIL if layer is root else OK if layer in sound else UNKNOWN) for layer in Layer
     )
