@@ -15,7 +15,7 @@ def booked(account: Account, state: State, boot: float, *, asleep: float = 0.0) 
     elapsed = boot - account.booked_until
     if elapsed <= 0.0:
         return account
-    slept = min(max(0.0, asleep), elapsed)
+    slept = min(max(0.0, asleep), elapsed) if asleep else 0.0
     seconds = dict(account.seconds)
     if slept > 0.0:
         seconds[State.ASLEEP] = seconds.get(State.ASLEEP, 0.0) + slept

@@ -41,6 +41,8 @@ def seen(flaps: Flaps, *, good: bool, run: float) -> Flaps:
 
 def ratio(samples: tuple[bool, ...]) -> float:
     """Weighted share of changes among the samples, 0 to 1. Fewer samples have made fewer changes."""
+    if all(samples):
+        return 0.0
     pairs = list(pairwise(samples))
     step = (NEWEST_WEIGHT - OLDEST_WEIGHT) / (SAMPLES - 2)
     first = SAMPLES - 1 - len(pairs)

@@ -14,6 +14,12 @@ from watchdogd.core.turn import Turn
 from watchdogd.core.words import Cause, ContainerStatus, Outcome, ProbeName
 
 IMPAIRED_LOOKS = 2
+KERNEL, RUNNING, ENGINE_DOWN = (
+    ProbeName.KERNEL,
+    ContainerStatus.RUNNING,
+    Cause.CONTAINER_ENGINE_DOWN,
+)
+"""What each round is compared with. Named once: Python 3.11 looks a member up slowly."""
 
 
 def take(turn: Turn, event: Observed) -> None:
@@ -38,13 +44,16 @@ def impaired(state: TargetState) -> str:
 
 def _look_for_impaired(turn: Turn, event: Observed) -> None:
     """One handler that fails while the runtime answers. A round that did not ask it says nothing."""
-    told = next((one for one in event.observations if one.probe is ProbeName.KERNEL), None)
-    if told is None:
+    for told in event.observations:
+        if told.probe is KERNEL:
+            break
+    else:
         return
-    fails = told.outcome is Outcome.FAIL
-    broken = (told.detail or "one of its handlers fails") if fails else ""
-    looks = turn.state.impaired_looks + 1 if broken else 0
-    turn.change(impaired=broken, impaired_looks=looks)
+    if told.outcome is Outcome.FAIL:
+        broken = told.detail or "one of its handlers fails"
+        turn.change(impaired=broken, impaired_looks=turn.state.impaired_looks + 1)
+    elif turn.state.impaired:
+        turn.change(impaired="", impaired_looks=0)
 
 
 def _look_for_gone_kernels(turn: Turn, before: KernelSight | None, now: KernelSight | None) -> None:
@@ -76,7 +85,7 @@ def _forget_death(turn: Turn, event: Observed) -> None:
     death, now = turn.state.death, event.sight.container
     if death is None or now is None or event.started < death.told_run:
         return
-    if now.status is ContainerStatus.RUNNING:
+    if now.status is RUNNING:
         turn.change(death=None)
 
 
@@ -92,12 +101,14 @@ def _look_for_engine(turn: Turn, event: Observed) -> None:
     """An engine that ends takes its containers along, and its events: nobody asked for that."""
     state, now = turn.state, event.sight.container
     before = state.sight.container
-    if state.engine_lost and now is not None and now.status is ContainerStatus.RUNNING:
+    if state.engine_lost and now is not None and now.status is RUNNING:
         turn.change(engine_lost=None)
-    if before is None or before.status is not ContainerStatus.RUNNING:
+    if before is None or before.status is not RUNNING:
         return
-    if Cause.CONTAINER_ENGINE_DOWN in [one.cause for one in event.observations]:
-        turn.change(engine_lost=(before.id or "", before.started))
+    for one in event.observations:
+        if one.cause is ENGINE_DOWN:
+            turn.change(engine_lost=(before.id or "", before.started))
+            return
 
 
 def _look_for_person(turn: Turn, newer: ContainerSight | None) -> None:

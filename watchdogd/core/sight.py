@@ -21,12 +21,13 @@ class Generation:
 
     def differs(self, other: Generation) -> bool:
         """True if a part that both know is not the same."""
-        pairs = (
-            (self.boot_id, other.boot_id),
-            (self.container, other.container),
-            (self.started, other.started),
+        if other is NOTHING_KNOWN:
+            return False
+        return (
+            _unlike(self.boot_id, other.boot_id)
+            or _unlike(self.container, other.container)
+            or _unlike(self.started, other.started)
         )
-        return any(a is not None and b is not None and a != b for a, b in pairs)
 
     def merged(self, newer: Generation) -> Generation:
         """What is known after ``newer`` was read: its parts win, a part it lacks is kept."""
@@ -35,6 +36,10 @@ class Generation:
             container=newer.container or self.container,
             started=newer.started or self.started,
         )
+
+
+def _unlike(one: str | None, other: str | None) -> bool:
+    return one != other and one is not None and other is not None
 
 
 NOTHING_KNOWN = Generation()
