@@ -54,7 +54,7 @@ from watchdogd.core.model import (
     TargetState,
 )
 from watchdogd.core.turn import Turn
-from watchdogd.core.words import ACTING, WAITING, Cause, Layer, Outcome, Phase, State
+from watchdogd.core.words import ACTING, STEADY, UP, WAITING, Cause, Layer, Outcome, Phase, State
 
 DRAIN_SECONDS = 60.0
 """A replaced link is closed once nobody uses it, at the latest after so long."""
@@ -91,13 +91,18 @@ def step(
     state: TargetState, event: Event, policy: Policy, env: Env
 ) -> tuple[TargetState, tuple[Command, ...]]:
     """What becomes of a target by one event. See the module's docstring for what is guaranteed."""
-    slept = event.slept if isinstance(event, Resumed) else 0.0
-    account = booked(state.account, state.shown, env.boot, asleep=slept)
     turn = Turn(state, policy, env)
-    up_until = env.wall if state.shown is State.UP else state.last_up_wall
-    turn.change(account=account, last_up_wall=up_until)
     _take(turn, event)
-    _carry_on(turn)
+    calm = at_rest(turn.state)
+    if not calm:
+        _see_to_pending(turn)
+    changed = turn.state is not state
+    _probe(turn)
+    if changed or not calm:
+        # Else all that is shown and answered is as the last turn left it.
+        _show(turn)
+        _answer(turn)
+    _close(turn, state, event, calm=calm)
     return turn.state, tuple(turn.commands)
 
 
@@ -181,18 +186,34 @@ def _link(turn: Turn, event: LinkUp | LinkSilent | LinkSpeaking | LinkLost | Dia
         rounds.suspected(turn, Cause.LINK_LOST)
 
 
-def _carry_on(turn: Turn) -> None:
-    """What follows from the new state whatever the event was: deadlines, dials, remedies, rounds."""
+def _see_to_pending(turn: Turn) -> None:
+    """What follows from the new state whatever the event was: deadlines, dials, remedies."""
     operating.expire(turn)
     remedying.expire(turn)
     _bind(turn)
     _dial(turn)
     remedying.decide(turn, republish_after=REPUBLISH_SECONDS)
     shadowing.follow(turn)
-    _probe(turn)
-    _show(turn)
-    _answer(turn)
-    _wake(turn)
+
+
+def at_rest(state: TargetState) -> bool:
+    """Healthy, linked, and nothing pending: no deadline, dial or remedy is to be seen to.
+
+    Each line names whose condition it denies, so nearly all events are spared all of these.
+    """
+    link = state.dialing
+    return (
+        state.phase is STEADY  # remedying.decide
+        and state.pause is None  # operating.expire
+        and state.approval is None
+        and not state.not_before  # remedying.expire
+        and state.intent is None
+        and state.would is None  # shadowing.follow
+        and link.port_bound  # _bind
+        and link.up is not None  # _dial
+        and not link.silent
+        and link.dialing is None
+    )
 
 
 def _bind(turn: Turn) -> None:
@@ -221,11 +242,13 @@ def _dial(turn: Turn) -> None:
 
 def _probe(turn: Turn) -> None:
     state, now = turn.state, turn.env.run
+    if state.next_round_at > now:
+        return
     lost = now - state.round_since > ROUND_LOST_SECONDS + turn.policy.timeout
-    if (state.round_open and not lost) or state.next_round_at > now:
+    if state.round_open and not lost:
         return
     number = state.round + 1
-    calm = state.phase is Phase.STEADY
+    calm = state.phase is STEADY
     deep = not calm or state.round % turn.policy.deep_every == 0 or seeing.death_unread(state)
     turn.change(round=number, round_open=True, round_since=now, hurry=False)
     turn.emit(Probe(round=number, deep=deep))
@@ -233,16 +256,15 @@ def _probe(turn: Turn) -> None:
 
 def _show(turn: Turn) -> None:
     state = turn.state
-    shown, cause = _derived(state), state.verdict.cause
+    shown = _derived(state)
     if shown is state.shown:
         return
-    up_until = turn.env.wall if shown is State.UP else state.last_up_wall
-    turn.change(shown=shown, shown_since_boot=turn.env.boot, last_up_wall=up_until)
+    turn.change(shown=shown, shown_since_boot=turn.env.boot)
     turn.tell(
         StateChanged(
             old=state.shown,
             new=shown,
-            cause=cause,
+            cause=state.verdict.cause,
             detail=state.verdict.detail or seeing.impaired(state),
             mend=state.verdict.mend,
         )
@@ -283,12 +305,37 @@ def _answer(turn: Turn) -> None:
         turn.emit(SetAnswer(cause=answer[0], retry_after=wait))
 
 
-def _wake(turn: Turn) -> None:
-    """Never stuck: a timer is always pending, whatever else is."""
-    state, now = turn.state, turn.env.run
-    times = [now + REPUBLISH_SECONDS]
+def _close(turn: Turn, before: TargetState, event: Event, *, calm: bool) -> None:
+    """Book the time since the last event to what was shown in it, and ask for the next one."""
+    env, shown = turn.env, before.shown
+    slept = event.slept if isinstance(event, Resumed) else 0.0
+    up = shown is UP or turn.state.shown is UP
+    wake_at = _wake_at(turn.state, env, calm=calm)
+    turn.close(
+        before,
+        account=booked(before.account, shown, env.boot, asleep=slept),
+        last_up_wall=env.wall if up else before.last_up_wall,
+        wake_at=wake_at,
+    )
+    if wake_at != before.wake_at:
+        turn.emit(Wake(at=wake_at))
+
+
+def _wake_at(state: TargetState, env: Env, *, calm: bool) -> float:
+    """Never stuck: a timer is always pending, whatever else is. Who was at rest still is."""
+    now, soonest = env.run, env.run + REPUBLISH_SECONDS
+    times = [] if calm else _deadlines(state, env)
     if not state.round_open:
         times.append(state.next_round_at)
+    for at in times:
+        if now < at < soonest:
+            soonest = at
+    return soonest
+
+
+def _deadlines(state: TargetState, env: Env) -> list[float]:
+    """When something of what is pending is due, if it is not yet."""
+    times = []
     if not state.dialing.port_bound:
         times.append(state.bind_at)
     if dialing.wanted(state.dialing):
@@ -300,8 +347,5 @@ def _wake(turn: Turn) -> None:
     if state.phase in WAITING:
         times.extend((state.grace_until, state.destructive_grace_until))
     if state.pause is not None:
-        times.append(now + operating.pause_left(state, turn.env))
-    wake_at = min([at for at in times if at > now])
-    if wake_at != state.wake_at:
-        turn.change(wake_at=wake_at)
-        turn.emit(Wake(at=wake_at))
+        times.append(env.run + operating.pause_left(state, env))
+    return times

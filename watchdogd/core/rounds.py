@@ -7,6 +7,7 @@ began before the last remedy ended changes nothing but what is shown.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from watchdogd.core import dialing, flapping, life, quiet, seeing
 from watchdogd.core.commands import IncidentClosed, IncidentOpened, IncidentRerooted, RemedyVerified
@@ -28,6 +29,7 @@ from watchdogd.core.turn import Turn
 from watchdogd.core.words import (
     ACTING,
     HARM,
+    STEADY,
     WAITING,
     Cause,
     Harm,
@@ -116,12 +118,11 @@ def _first_failure(turn: Turn, cause: Cause) -> Streak:
 
 def observed(turn: Turn, event: Observed) -> None:
     """Take the answer to the open round; any other is late and dropped."""
-    if not turn.state.round_open or event.round != turn.state.round:
+    before = turn.state
+    if not before.round_open or event.round != before.round:
         return
-    hurried = turn.state.hurry
     verdict = judge(event.observations, turn.policy.kind)
     counts = not (event.stalled or verdict.void or event.started < turn.state.ignore_before)
-    turn.change(round_open=False, hurry=False, observations=_remembered(turn.state, event))
     if counts:
         seeing.take(turn, event)
     if counts and _foreign(turn, event, verdict):
@@ -129,7 +130,13 @@ def observed(turn: Turn, event: Observed) -> None:
     if counts:
         quiet.follow(turn, event, verdict)
         _count(turn, verdict, event.started)
-    turn.look_again(0.0 if hurried else _pause(turn, event, verdict, counts=counts))
+    pause = 0.0 if before.hurry else _pause(turn, event, verdict, counts=counts)
+    turn.change(
+        round_open=False,
+        hurry=False,
+        observations=_remembered(before, event),
+        next_round_at=turn.env.run + pause,
+    )
 
 
 def _remembered(state: TargetState, event: Observed) -> tuple[Observation, ...]:
@@ -185,10 +192,11 @@ def _count(turn: Turn, verdict: Verdict, since: float) -> None:
     flaps = turn.state.flaps
     if not is_off:
         flaps = flapping.seen(flaps, good=good, run=turn.env.run)
-    turn.change(verdict=verdict, verdict_since=since, flaps=flaps)
     if good:
-        _good(turn)
-    elif verdict.cause is not None:
+        _good(turn, verdict=verdict, verdict_since=since, flaps=flaps)
+        return
+    turn.change(verdict=verdict, verdict_since=since, flaps=flaps)
+    if verdict.cause is not None:
         _bad(turn, verdict.cause)
 
 
@@ -214,11 +222,11 @@ def _network_back(turn: Turn) -> None:
     )
 
 
-def _good(turn: Turn) -> None:
-    """A usable round: arm the generation, and let the phase follow."""
-    state = turn.state
-    turn.change(streak=NO_STREAK, oks=state.oks + 1, armed=state.generation, refusals=())
-    state, twice = turn.state, turn.state.oks >= 2
+def _good(turn: Turn, **seen: Any) -> None:
+    """A usable round in which this was ``seen``: arm the generation, and let the phase follow."""
+    state, oks = turn.state, turn.state.oks + 1
+    turn.change(**seen, streak=NO_STREAK, oks=oks, armed=state.generation, refusals=())
+    twice = oks >= 2
     match state.phase:
         case Phase.STEADY:
             return
@@ -380,7 +388,7 @@ def _open(turn: Turn, streak: Streak) -> None:
 def _pause(turn: Turn, event: Observed, verdict: Verdict, *, counts: bool) -> float:
     """Seconds until the next round."""
     state, policy = turn.state, turn.policy
-    if state.phase is Phase.STEADY:
+    if state.phase is STEADY:
         # Spread over 10 %: many agents must not knock at one server in step.
         return policy.interval * (0.95 + 0.1 * turn.env.chance)
     first = state.phase is Phase.SUSPECT and state.streak.fails == 1

@@ -32,6 +32,14 @@ class Turn:
         """Replace fields of the state."""
         self.state = merged(self.state, fields)
 
+    def close(self, begun: TargetState, **fields: Any) -> None:
+        """The last change of the turn that began with ``begun``: nobody looks at the working copy's former
+        values any more, so it is made in the copy itself. What was handed in stays as it is."""
+        if self.state is begun:
+            self.change(**fields)
+        else:
+            vars(self.state).update(fields)
+
     def emit(self, command: Command) -> None:
         """Wish for something."""
         self.commands.append(command)

@@ -200,10 +200,12 @@ class Phase(StrEnum):
     SETTLING = "settling"
 
 
+UP, STEADY = State.UP, Phase.STEADY
+"""What nearly every event meets. Named once: Python 3.11 looks a member up slowly."""
 ACTING = (Phase.ACTING, Phase.VERIFYING)
 """A remedy runs, or its effect is not proved yet."""
 WAITING = (Phase.CONFIRMED, Phase.HELD)
-"""The fault is believed, and a remedy is due. Named once: Python 3.11 looks a member up slowly."""
+"""The fault is believed, and a remedy is due."""
 
 
 class Result(StrEnum):
