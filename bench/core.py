@@ -28,7 +28,7 @@ ROUND_SECONDS = 15.5
 """Of a healthy target: the interval, and the look itself."""
 FEW, MANY = 100_000, 1_000_000
 """Rounds between which memory must not grow."""
-EVENT_RATIO, MONTH_RATIO, GROWN_MIB = 15.0, 0.25, 4.0
+EVENT_RATIO, MONTH_RATIO, GROWN_MIB = 13.0, 0.25, 4.0
 """Limits. The first two are ratios, as seconds say more of the machine than of the code."""
 Tape = Sequence[tuple[Event, Env]]
 
