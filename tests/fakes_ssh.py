@@ -70,6 +70,8 @@ class FakeLink:
         self.opened = 0
         self._clock = clock
         self._since = clock.run()
+        self.heard: Callable[[], float] = clock.run
+        """When something came over it last."""
         self._children: list[subprocess.Popen[bytes]] = []
 
     def open(self, to: Address, deadline: Deadline) -> SocketStream:
@@ -113,9 +115,7 @@ class FakeLink:
         return SocketStream(ours)
 
     def facts(self) -> LinkFacts:
-        return LinkFacts(
-            connected_at=self._since, last_received_at=self._clock.run(), round_trip=0.001
-        )
+        return LinkFacts(connected_at=self._since, last_received_at=self.heard(), round_trip=0.001)
 
     def alive(self) -> bool:
         return not self.closed

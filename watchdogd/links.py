@@ -122,9 +122,9 @@ class TargetLinks:
             raise RuntimeError("the dial that was waited for broke, and told nobody its end")
 
     def close_link(self, number: int, drain_seconds: float) -> None:
-        """Close that link once no client rides on it, at the latest after ``drain_seconds``.
+        """Close that link once no client rides on it, or nothing came over it for ``drain_seconds``.
 
-        Returns at once. No news of it is posted from now on; an unknown number is done already.
+        A client keeps its connection as long as the link speaks. Returns at once. No news of it is posted from now on; an unknown number is done already.
         """
         with self._lock:
             held = self._held.get(number)
@@ -134,7 +134,7 @@ class TargetLinks:
             self._forward.drop(held.link)
             thread = threading.Thread(
                 target=self._drain,
-                args=(number, held.link, Deadline.after(self._clock, drain_seconds)),
+                args=(number, held.link, drain_seconds),
                 name=f"{self._target or 'link'}-drain{number}",
                 daemon=True,
             )
@@ -341,9 +341,11 @@ class TargetLinks:
         numbers = [number for number, held in self._held.items() if not held.draining]
         return max(numbers, default=None)
 
-    def _drain(self, number: int, link: Link, deadline: Deadline) -> None:
-        while link.alive() and not deadline.passed() and self._forward.clients_of(link):
-            if self._closed.wait(_LOOK_SECONDS):
+    def _drain(self, number: int, link: Link, silence: float) -> None:
+        began = self._clock.run()
+        while link.alive() and self._forward.clients_of(link):
+            heard = max(began, link.facts().last_received_at)
+            if self._clock.run() - heard > silence or self._closed.wait(_LOOK_SECONDS):
                 break
         with self._lock:
             self._held.pop(number, None)

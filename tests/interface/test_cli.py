@@ -242,10 +242,10 @@ def test_the_configuration_is_found_by_variable_and_by_flag(run: Run, config: Pa
 def test_config_check(run: Run, config: Path) -> None:
     done = run("--config", config, "config", "check")
     assert (done.returncode, done.stdout, done.stderr) == (0, "fine: 2 targets (a100, h200)\n", "")
-    config.write_text(config.read_text() + 'ssh.keepalive = "9s"\n')
+    config.write_text(config.read_text() + 'ssh.keepalive = "12s"\n')
     done = run("--config", config, "config", "check")
     assert done.returncode == 0
-    assert done.stderr.startswith("warning: targets.h200: a silent link is replaced after 21.25s")
+    assert done.stderr.startswith("warning: targets.h200: a silent link is replaced after 16.25s")
     found = json.loads(run("--config", config, "config", "check", "--json").stdout)
     assert (found["schema"], found["ok"], len(found["warnings"])) == ("watchdogd.config/1", True, 1)
     config.write_text("garbage")

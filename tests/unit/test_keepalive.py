@@ -3,37 +3,100 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
+
+import pytest
 
 from tests.fakes_clock import FakeClock
-from watchdogd.adapters.keepalive import Keepalive
+from watchdogd.adapters.keepalive import LEAST_SECONDS, AnswerTime, Keepalive
+
+LOOK = 0.25
+SOON = 5.0
 
 
-class Script:
-    """A far side that a test plays: ``keepalive.Asked`` and ``LinkNews`` in one."""
+class Line:
+    """A far side that a test plays: ``keepalive.Asked`` and ``LinkNews`` in one.
 
-    def __init__(self, clock: FakeClock, steps: list[tuple[float, bool]]) -> None:
+    One look of the watcher is one step: so much time passes, and a message came in it or did not. The
+    thread that asks is waited for wherever a test relies on what it does.
+    """
+
+    def __init__(self, clock: FakeClock) -> None:
         self.clock = clock
-        self.steps = steps
         self.told: list[str] = []
         self.last_received = clock.run()
-        self.ended = threading.Event()
+        self.unanswered: float | None = None
+        self.taken: Callable[[], bool] = lambda: True
+        """Did the keepalive take the answer?"""
+        self._moved = threading.Condition()
+        self._steps: list[tuple[float, bool]] = []
+        self._looking = False
+        self._ended = False
+        self._asked = self._answered = 0
+
+    # ------------------------------------------------------------ what the test plays
+
+    def play(self, *steps: tuple[float, bool]) -> None:
+        """Returns when the watcher looked after each of them."""
+        with self._moved:
+            self._steps.extend(steps)
+            self._moved.notify_all()
+            assert self._moved.wait_for(lambda: not self._steps and self._looking, SOON)
+
+    def answer(self, after: float = 0.0) -> None:
+        """The question that is open, or the next one, is answered after so long."""
+        self.await_question()
+        with self._moved:
+            self.clock.pass_by(after)
+            self.last_received = self.clock.run()
+            self._answered += 1
+            self._moved.notify_all()
+        limit = time.monotonic() + SOON
+        while not self.taken():
+            assert time.monotonic() < limit
+
+    def await_question(self) -> None:
+        """Until one is open."""
+        with self._moved:
+            assert self._moved.wait_for(lambda: self._asked > self._answered, SOON)
+
+    def asks(self) -> int:
+        """How many questions came."""
+        with self._moved:
+            return self._asked
+
+    def end(self) -> None:
+        with self._moved:
+            self._ended = True
+            self._moved.notify_all()
+
+    # ------------------------------------------------------------ what the keepalive calls
 
     def ask(self) -> bool:
-        self.ended.wait(5)
-        return False
+        with self._moved:
+            self._asked += 1
+            mine = self._asked
+            self._moved.notify_all()
+            self._moved.wait_for(lambda: self._answered >= mine or self._ended)
+            return not self._ended
 
     def await_end(self, seconds: float) -> str | None:
-        if not self.steps:
-            self.ended.set()
-            return "cut"
-        passed, spoke = self.steps.pop(0)
-        self.clock.pass_by(passed)
-        if spoke:
-            self.last_received = self.clock.run()
-        return None
+        with self._moved:
+            self._looking = True
+            self._moved.notify_all()
+            self._moved.wait_for(lambda: self._steps or self._ended)
+            self._looking = False
+            if self._ended:
+                return "cut"
+            passed, spoke = self._steps.pop(0)
+            self.clock.pass_by(passed)
+            if spoke:
+                self.last_received = self.clock.run()
+            return None
 
     def silent(self) -> None:
-        self.told.append(f"silent after {self.clock.run() - self.last_received:.1f}")
+        self.told.append(f"silent after {self.clock.run() - self.last_received:.2f}")
 
     def speaking(self) -> None:
         self.told.append("speaking")
@@ -42,41 +105,124 @@ class Script:
         self.told.append(f"lost: {detail}")
 
 
-def play(*steps: tuple[float, bool], interval: float = 5.0) -> list[str]:
-    clock = FakeClock()
-    script = Script(clock, list(steps))
-    keepalive = Keepalive(
-        script,
-        lambda: script.last_received,
-        interval=interval,
-        clock=clock,
-        news=script,
-        name="test",
-    )
-    keepalive.start()
-    for thread in threading.enumerate():
-        if thread.name.startswith("test-"):
-            thread.join(5)
-    return script.told
+class Scene:
+    """A keepalive on such a line. ``interval`` passes on the real clock: 60 s is never, here."""
+
+    def __init__(self, interval: float = 60.0, guess: float = 0.1) -> None:
+        self.line = Line(FakeClock())
+        self.keepalive = Keepalive(
+            self.line,
+            lambda: self.line.last_received,
+            interval=interval,
+            clock=self.line.clock,
+            news=self.line,
+            name="test",
+            unanswered=lambda: self.line.unanswered,
+            guess=guess,
+        )
+        self.line.taken = lambda: self.keepalive.round_trip is not None
+
+    def __enter__(self) -> Line:
+        self.keepalive.start()
+        self.line.await_question()
+        return self.line
+
+    def __exit__(self, *_: object) -> None:
+        self.line.end()
+        for name in ("test-watch", "test-keepalive"):
+            for thread in [one for one in threading.enumerate() if one.name == name]:
+                thread.join(SOON)
+                assert not thread.is_alive()
+            self.keepalive.stop()
 
 
-def test_two_keepalives_without_a_message_are_silence_told_once() -> None:
-    assert play(*[(0.25, False)] * 80) == ["silent after 10.2", "lost: cut"]
+def looks(seconds: float) -> list[tuple[float, bool]]:
+    return [(LOOK, False)] * int(seconds / LOOK)
+
+
+def test_a_question_without_an_answer_is_silence_told_once() -> None:
+    with Scene() as line:
+        line.play(*looks(20))
+        assert line.told == ["silent after 1.25"]
+    assert line.told[1:] == ["lost: cut"]
 
 
 def test_any_message_in_time_is_speech() -> None:
-    assert play(*[*[(0.25, False)] * 38, (0.25, True)] * 3) == ["lost: cut"]
+    with Scene() as line:
+        line.play(*[*looks(0.75), (LOOK, True)] * 5)
+        assert line.told == []
+
+
+def test_a_line_that_fell_silent_after_a_message_is_found_too() -> None:
+    with Scene() as line:
+        line.play(*looks(0.5), (LOOK, True), *looks(2))
+        assert line.told == ["silent after 1.25"]
 
 
 def test_a_silent_link_speaks_again() -> None:
-    told = play(*[(0.25, False)] * 45, (0.25, True), (0.25, True))
-    assert told == ["silent after 10.2", "speaking", "lost: cut"]
+    with Scene() as line:
+        line.play(*looks(5), (LOOK, True), (LOOK, True))
+        assert line.told == ["silent after 1.25", "speaking"]
+
+
+def test_no_question_is_open_and_nothing_is_asked_of_a_quiet_link() -> None:
+    with Scene() as line:
+        line.answer()
+        line.play(*looks(30))
+        assert (line.told, line.asks()) == ([], 1)
+
+
+def test_traffic_that_nothing_answers_brings_a_question_at_once() -> None:
+    with Scene() as line:
+        line.answer()
+        line.play(*looks(10))
+        line.unanswered = line.clock.run()
+        line.play(*looks(0.75))
+        line.await_question()
+        line.play(*looks(1.5))
+        (told,) = line.told
+        assert told == "silent after 12.00"
+
+
+def test_traffic_that_is_answered_costs_no_question() -> None:
+    with Scene() as line:
+        line.answer()
+        for _ in range(5):
+            line.unanswered = line.clock.run()
+            line.play(*looks(0.25))
+            line.unanswered = None
+            line.play((LOOK, True))
+        assert line.asks() == 1
+
+
+@pytest.mark.parametrize("slow", [0.8, 6.0])
+def test_what_a_slow_line_takes_is_not_silence(slow: float) -> None:
+    with Scene(interval=0.01, guess=slow) as line:
+        for _ in range(4):
+            line.play(*looks(slow))
+            line.answer()
+        assert line.told == []
 
 
 def test_an_agent_that_stood_still_does_not_blame_the_link() -> None:
-    assert play((60.0, False), (0.25, True), (0.25, False)) == ["lost: cut"]
+    with Scene() as line:
+        line.play((60.0, False), *looks(0.75), (LOOK, True), (LOOK, False))
+        assert line.told == []
 
 
 def test_an_agent_that_stood_still_finds_a_dead_link_later() -> None:
-    told = play((60.0, False), *[(0.25, False)] * 21)
-    assert told[0].startswith("silent after 65")
+    with Scene() as line:
+        line.play((60.0, False), *looks(1.5))
+        assert line.told == ["silent after 61.25"]
+
+
+def test_the_time_of_an_answer_is_learned_as_tcp_does() -> None:
+    time = AnswerTime(guess=3.0)
+    assert time.limit() == 9.0
+    time.learn(0.4)
+    assert time.limit() == pytest.approx(0.4 + 4 * 0.2)
+    for _ in range(40):
+        time.learn(0.4)
+    assert time.limit() == LEAST_SECONDS
+    time.learn(4.0)  # late once: the next one is given more
+    assert time.limit() > 4.0

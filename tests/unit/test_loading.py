@@ -236,12 +236,12 @@ def test_what_is_shown_has_no_secret(loaded: Load) -> None:
 
 def test_promises_that_cannot_be_kept_are_named(loaded: Load) -> None:
     assert worst_case(loaded(MINIMAL)) == ()
-    late = worst_case(loaded(with_target('ssh.keepalive = "6s"')))
+    late = worst_case(loaded(with_target('ssh.keepalive = "11s"')))
     assert len(late) == 1
     assert "15.25s" in late[0]
     assert "targets.a" in late[0]
     assert (
-        len(worst_case(loaded(with_target('ssh.keepalive = "20s"\nforward.objective = "2m"')))) == 1
+        len(worst_case(loaded(with_target('ssh.keepalive = "30s"\nforward.objective = "2m"')))) == 1
     )
 
 

@@ -93,6 +93,7 @@ class SshtunnelEngine:
         transport.banner_timeout = transport.handshake_timeout = _HANDSHAKE_SECONDS
         try:
             _handshake(transport, self._plan, known, deadline)
+            asked = self._clock.run()
             _log_in(transport, self._plan, keys.keys, deadline)
             return SshLink(
                 transport,
@@ -101,6 +102,7 @@ class SshtunnelEngine:
                 clock=self._clock,
                 news=news,
                 name=name,
+                guess=self._clock.run() - asked,  # two round trips and more
             )
         except BaseException:
             close_transport(transport, Deadline.after(self._clock, _CLOSE_SECONDS))

@@ -1,8 +1,10 @@
 """Says whether a link still speaks: by what came over it, never by what was sent.
 
 Two threads, because each may be stuck where the other is needed. One asks the server for an answer
-and so makes it speak; on a dead link it may block for ever, harmlessly. The other only looks at
-when something last came, and at whether the connection ended.
+and so makes it speak; on a dead link it may block for ever, harmlessly. The other looks at when
+something last came, and at whether the connection ended. A question that is not answered in the time
+that answers take on this line is silence; traffic that nothing answers brings the next question forward.
+Silence costs no connection (another link is dialled beside), so it may be believed within a second.
 """
 
 from __future__ import annotations
@@ -14,6 +16,14 @@ from typing import Protocol
 from watchdogd.ports import Clock, Deadline, LinkNews
 
 _WATCH_SECONDS = 0.25
+SUSPECT_SECONDS = 0.5
+"""Traffic that nothing answers for so long brings a question. An application may well take longer to
+answer, but the question is answered by sshd, so it costs a packet and nothing else."""
+LEAST_SECONDS = 1.0
+"""No answer is called late before that: as TCP's shortest retransmission time-out (RFC 6298, 2.4)."""
+MOST_SECONDS = 20.0
+"""Nor waited for longer, however slow the line is."""
+GUESS_SECONDS = 1.0
 
 
 class Asked(Protocol):
@@ -28,6 +38,28 @@ class Asked(Protocol):
         ...
 
 
+class AnswerTime:
+    """How long an answer may take on this line: the smoothed mean and four mean deviations, as TCP reckons
+    its retransmission time-out (RFC 6298, section 2)."""
+
+    def __init__(self, guess: float) -> None:
+        """``guess``: seconds of an answer, until one was measured."""
+        self._mean, self._deviation = guess, guess / 2
+        self._measured = False
+
+    def learn(self, seconds: float) -> None:
+        """One answer. The first one replaces the guess."""
+        if not self._measured:
+            self._mean, self._deviation, self._measured = seconds, seconds / 2, True
+            return
+        self._deviation += (abs(self._mean - seconds) - self._deviation) / 4
+        self._mean += (seconds - self._mean) / 8
+
+    def limit(self) -> float:
+        """Seconds; an answer that takes longer is late."""
+        return min(MOST_SECONDS, max(LEAST_SECONDS, self._mean + 4 * self._deviation))
+
+
 class Keepalive:
     """Tells ``news`` of silence, speech and the end, from the threads that ``start`` makes."""
 
@@ -40,14 +72,24 @@ class Keepalive:
         clock: Clock,
         news: LinkNews,
         name: str,
+        unanswered: Callable[[], float | None] = lambda: None,
+        guess: float = GUESS_SECONDS,
     ) -> None:
-        """``interval``: seconds between questions; ``last_received``: ``run`` clock."""
+        """``interval``: seconds between questions; ``last_received``: ``run`` clock; ``unanswered``: since
+        when (``run`` clock) what was sent had nothing come after it, ``None`` if all of it had; ``guess``:
+        seconds of a round trip, until one is measured."""
         self._asked = asked
         self._last_received = last_received
+        self._unanswered = unanswered
         self._interval = interval
         self._clock = clock
         self._news = news
         self._stopped = threading.Event()
+        self._next = threading.Event()
+        """The next question is not to wait for its time."""
+        self._open_since: float | None = None
+        """``run`` clock, when the question was asked that is not answered yet."""
+        self._time = AnswerTime(guess)
         self._not_silent_before = clock.run()
         self.round_trip: float | None = None
         """Seconds the last answer took."""
@@ -64,6 +106,7 @@ class Keepalive:
     def stop(self) -> None:
         """No more news from now on; the threads end once the connection is closed."""
         self._stopped.set()
+        self._next.set()
 
     def join(self, deadline: Deadline) -> None:
         """Wait for the threads, unless called by one of them."""
@@ -71,21 +114,20 @@ class Keepalive:
             if thread is not threading.current_thread():
                 thread.join(deadline.remaining())
 
-    def silence_limit(self) -> float:
-        """Seconds without any message that count as silence: two keepalives, more on a slow line."""
-        slow = self._interval + 2 * (self.round_trip or 0.0)
-        return max(2 * self._interval, slow)
-
     def _ask(self) -> None:
         while not self._stopped.is_set():
-            asked = self._clock.run()
+            self._next.clear()
+            asked = self._open_since = self._clock.run()
             if not self._asked.ask():
                 return
-            self.round_trip = self._clock.run() - asked
-            self._stopped.wait(self._interval)
+            self._open_since = None
+            taken = self._clock.run() - asked
+            self._time.learn(taken)
+            self.round_trip = taken
+            self._next.wait(self._interval)
 
     def _watch(self) -> None:
-        silent = False
+        silent_since: float | None = None
         looked = self._clock.run()
         while not self._stopped.is_set():
             why = self._asked.await_end(_WATCH_SECONDS)
@@ -95,22 +137,34 @@ class Keepalive:
                 self._news.lost(why)
                 return
             looked = self._look(looked)
-            silent = self._tell(silent, looked)
+            self._suspect(looked)
+            silent_since = self._tell(silent_since, looked)
 
     def _look(self, before: float) -> float:
         now = self._clock.run()
-        if now - before > self._interval:
+        if now - before > 2 * _WATCH_SECONDS:
             # This process itself stood still: what came meanwhile was not read yet.
-            self._not_silent_before = now + self._interval
+            self._not_silent_before = now + self._time.limit()
         return now
 
-    def _tell(self, silent: bool, now: float) -> bool:
-        since = now - self._last_received()
-        is_silent = since > self.silence_limit() and now > self._not_silent_before
-        if is_silent and not silent:
-            self._news.silent()
-        elif silent and not is_silent and since < self.silence_limit():
+    def _suspect(self, now: float) -> None:
+        """Ask at once if what was sent is not answered."""
+        since = self._unanswered()
+        if self._open_since is None and since is not None and now - since > SUSPECT_SECONDS:
+            self._next.set()
+
+    def _tell(self, silent_since: float | None, now: float) -> float | None:
+        """``run`` clock of the silence that was told and lasts; ``None``: the link speaks."""
+        last = self._last_received()
+        if silent_since is not None:
+            if last <= silent_since:
+                return silent_since
             self._news.speaking()
-        else:
-            return silent
-        return is_silent
+            return None
+        opened = self._open_since
+        if opened is None or now <= self._not_silent_before:
+            return None
+        if now - max(opened, last) <= self._time.limit():
+            return None
+        self._news.silent()
+        return now

@@ -17,7 +17,7 @@ import paramiko
 from paramiko.packet import Packetizer
 
 from watchdogd.adapters.bounded import within
-from watchdogd.adapters.keepalive import Keepalive
+from watchdogd.adapters.keepalive import GUESS_SECONDS, Keepalive
 from watchdogd.core.words import Cause
 from watchdogd.errors import Permanent, Transient
 from watchdogd.ports import Clock, Completed, Deadline, LinkFacts, LinkNews
@@ -44,12 +44,21 @@ class StampedPacketizer(Packetizer):
         super().__init__(connection)
         self._clock = clock
         self.last_received = clock.run()
+        self.unanswered: float | None = None
+        """``run`` clock, when the first message was sent after which none came."""
 
     def read_message(self) -> tuple[int, paramiko.Message]:
         """As paramiko's."""
         message: tuple[int, paramiko.Message] = super().read_message()
         self.last_received = self._clock.run()
+        self.unanswered = None
         return message
+
+    def send_message(self, data: paramiko.Message) -> None:
+        """As paramiko's."""
+        if self.unanswered is None:
+            self.unanswered = self._clock.run()
+        super().send_message(data)
 
     def start_handshake(self, timeout: float) -> None:
         """No timer thread, which would outlive a broken dial: the dial has its own deadline."""
@@ -166,8 +175,9 @@ class SshLink:
         clock: Clock,
         news: LinkNews,
         name: str,
+        guess: float = GUESS_SECONDS,
     ) -> None:
-        """``keepalive``: seconds; ``name``: of its threads."""
+        """``keepalive``: seconds; ``name``: of its threads; ``guess``: seconds of a round trip, at most."""
         self._transport = transport
         self._packetizer = packetizer
         self._silence = 2 * keepalive
@@ -181,6 +191,8 @@ class SshLink:
             clock=clock,
             news=news,
             name=name,
+            unanswered=lambda: packetizer.unanswered,
+            guess=guess,
         )
         self._keepalive.start()
 

@@ -36,7 +36,8 @@ class Dial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloseLink:
-    """Close the link with this number once no client uses it, at the latest after ``drain_seconds``."""
+    """Close the link with this number once no client uses it, or nothing came over it for
+    ``drain_seconds``."""
 
     number: int
     drain_seconds: float

@@ -78,7 +78,8 @@ class LinkUp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkSilent:
-    """Nothing at all came over the link for two keepalives. It cuts nothing."""
+    """A question was not answered in the time that answers take on this line, and nothing else came over the
+    link either. It cuts nothing."""
 
     number: int
 

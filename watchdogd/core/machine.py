@@ -57,7 +57,8 @@ from watchdogd.core.turn import Turn
 from watchdogd.core.words import ACTING, STEADY, UP, WAITING, Cause, Layer, Outcome, Phase, State
 
 DRAIN_SECONDS = 60.0
-"""A replaced link is closed once nobody uses it, at the latest after so long."""
+"""A replaced link is closed once nobody uses it, or once it was silent for so long: while it speaks, nobody's
+connection is cut."""
 ROUND_LOST_SECONDS = 120.0
 """A round that was not answered so long, beyond one probe's time, never will be: the next begins."""
 REPUBLISH_SECONDS = 60.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from watchdogd.loading.values import duration_text
 from watchdogd.settings import Settings, TargetSettings
 
+_LATE = 1.0
 _WATCHER = 0.25
 _DIAL = 3.0
 _HARD_LIMIT = 60.0
@@ -13,7 +14,8 @@ _HARD_LIMIT = 60.0
 def worst_case(settings: Settings) -> tuple[str, ...]:
     """One warning for each promise that cannot be kept; empty if all can.
 
-    Silence of a link is two keepalives, a watcher finds it 0.25 s later, and a dial on a good path is
+    A link fell silent just after an answer: the next question comes a keepalive later, 1 s after that its
+    answer is late (more on a slow line), a watcher finds it 0.25 s later, and a dial on a good path is
     allowed 3 s. A link that stays silent for 60 s is cut whatever the keepalive.
     """
     return tuple(line for target in settings.targets.values() for line in _warnings(target))
@@ -21,19 +23,20 @@ def worst_case(settings: Settings) -> tuple[str, ...]:
 
 def _warnings(target: TargetSettings) -> list[str]:
     keepalive, objective = target.ssh.keepalive, target.forward.objective
-    silence = 2 * keepalive
-    served = silence + _WATCHER + _DIAL
+    silence = keepalive + _LATE + _WATCHER
+    served = silence + _DIAL
     lines = []
     if served > objective:
         lines.append(
             f"targets.{target.name}: a silent link is replaced after {_s(served)} at worst "
-            f"(2 x ssh.keepalive {_s(keepalive)} + {_s(_WATCHER)} + {_s(_DIAL)} for a dial), later "
+            f"(ssh.keepalive {_s(keepalive)}, {_s(_LATE + _WATCHER)} for its answer, {_s(_DIAL)} for a dial), later "
             f"than forward.objective {_s(objective)}; lower ssh.keepalive or raise the objective"
         )
     if 2 * silence > _HARD_LIMIT:
         lines.append(
             f"targets.{target.name}: ssh.keepalive {_s(keepalive)} leaves a silent link less than "
-            f"{_s(2 * silence)}: it is cut at {_s(_HARD_LIMIT)}; keep ssh.keepalive at 15s or below"
+            f"{_s(2 * silence)}: it is cut at {_s(_HARD_LIMIT)}; keep ssh.keepalive at "
+            f"{_s(_HARD_LIMIT / 2 - _LATE - _WATCHER)} or below"
         )
     return lines
 

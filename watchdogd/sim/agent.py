@@ -44,6 +44,8 @@ DAY = 86400.0
 BIND_SECONDS = 0.01
 TOLD_SECONDS = 0.2
 """From the end of a container to the engine's word on the laptop."""
+LATE_SECONDS = 1.25
+"""An answer that takes longer is late (the adapter's least, and its look four times a second)."""
 SPEAKS_AGAIN_SECONDS = 0.5
 CUT_SECONDS = 60.0
 """A connection that was silent for so long is ended by the adapter (TCP_USER_TIMEOUT)."""
@@ -77,7 +79,7 @@ class Agent:
         self.take(Started())
 
     def changed(self) -> None:
-        """Watch the link, as keepalives do: silence is noticed after two of them."""
+        """Watch the link, as the keepalive does: its next question is not answered in time."""
         link, known = self.world.link, self.state.dialing
         if link is not self._link or link is None or known.up is None or not self.world.awake:
             return
@@ -85,7 +87,7 @@ class Agent:
         if known.silent and speaks:
             self.world.after_awake(SPEAKS_AGAIN_SECONDS, lambda: self._hear(link))
         elif not known.silent and not speaks:
-            self.world.after_awake(2 * self.policy.keepalive + 0.25, lambda: self._miss(link))
+            self.world.after_awake(self.policy.keepalive + LATE_SECONDS, lambda: self._miss(link))
 
     def _hear(self, link: Link) -> None:
         known = self.state.dialing
