@@ -71,6 +71,19 @@ def test_a_clock_that_is_set_changes_no_pauses_length(by: float) -> None:
     assert world.state.pause is None
 
 
+@pytest.mark.parametrize("broken", [None, Cause.RUNTIME_HUNG])
+def test_a_paused_target_is_looked_at_no_more_often_than_a_healthy_one(
+    broken: Cause | None,
+) -> None:
+    world = healthy()
+    world.post(Paused(until_wall=None, reason="", actor="ada"))
+    world.runtime = broken
+    world.play(60)
+    before = world.state.round
+    world.play(600)
+    assert world.state.round - before <= 600 / (0.9 * world.policy.interval)
+
+
 def test_the_tunnel_is_kept_while_paused() -> None:
     world = healthy()
     world.take(Paused())

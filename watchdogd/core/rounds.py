@@ -182,7 +182,7 @@ def _count(turn: Turn, verdict: Verdict, since: float) -> None:
         _network_back(turn)
     if verdict.outcome is Outcome.UNKNOWN:
         return
-    if turn.state.pause is not None and turn.state.phase not in ACTING:
+    if only_shown(turn.state):
         # Looked at and shown, not counted: at the pause's end all is judged afresh.
         turn.change(verdict=verdict, verdict_since=since)
         return
@@ -385,10 +385,15 @@ def _open(turn: Turn, streak: Streak) -> None:
     )
 
 
+def only_shown(state: TargetState) -> bool:
+    """Paused, and no act of ours to be proved: looked at for the display, at the pace of health."""
+    return state.pause is not None and state.phase not in ACTING
+
+
 def _pause(turn: Turn, event: Observed, verdict: Verdict, *, counts: bool) -> float:
     """Seconds until the next round."""
     state, policy = turn.state, turn.policy
-    if state.phase is STEADY:
+    if state.phase is STEADY or only_shown(state):
         # Spread over 10 %: many agents must not knock at one server in step.
         return policy.interval * (0.95 + 0.1 * turn.env.chance)
     first = state.phase is Phase.SUSPECT and state.streak.fails == 1

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.core.simulated import SCENARIO
+from tests.worlds.simulated import SCENARIO
 from watchdogd.core import machine
 from watchdogd.core.commands import Command
 from watchdogd.core.events import Event
