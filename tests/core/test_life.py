@@ -90,7 +90,7 @@ def test_all_work_that_waits_is_a_hazard() -> None:
     world.runtime = Cause.RUNTIME_HUNG
     world.play(HOUR)
     assert world.applied == []
-    assert "waits for memory or its disk" in told(world, Refusal.VETO)
+    assert "so it may only be slow, not hung" in told(world, Refusal.VETO)
 
 
 def test_a_stalled_training_ends_when_it_moves_again() -> None:

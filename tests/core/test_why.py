@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tests.core.world import World, healthy
-from watchdogd.core.answer import NEVER, ONCE
 from watchdogd.core.choose import choose
-from watchdogd.core.events import Paused
+from watchdogd.core.events import Paused, Reset
+from watchdogd.core.holds import NEVER, ONCE
 from watchdogd.core.model import Policy
+from watchdogd.core.unaided import unaided
 from watchdogd.core.why import Why, why
 from watchdogd.core.words import Cause, Mode, Refusal, Remedy
 
@@ -22,6 +23,12 @@ def told(world: World) -> Why:
 
 def commands(world: World) -> list[str]:
     return [way.verb for way in told(world).answer.ways]
+
+
+def hung(seconds: float, **truth: object) -> World:
+    world = healthy(**truth)
+    world.runtime = Cause.RUNTIME_HUNG
+    return world.play(seconds)
 
 
 def test_every_refusal_has_what_would_change_it() -> None:
@@ -79,10 +86,10 @@ def test_work_and_what_cannot_be_read_are_no_matter_of_time() -> None:
         world.play(HOUR)
         (rung,) = told(world).rungs
         assert (rung.refusal, rung.earliest) == (reason, None)
-        assert told(world).answer.says.endswith(f"[{reason}]")
+        assert told(world).answer.says.endswith(rung.detail)
         assert told(world).answer.then.startswith("yes, once ")
         assert commands(world) == ["heal"]
-        assert ("ENDS the work" in told(world).answer.ways[0].does) is (reason is Refusal.VETO)
+        assert ("KILLS the work" in told(world).answer.ways[0].does) is (reason is Refusal.VETO)
         assert bool(told(world).signs) is (reason is Refusal.VETO)
 
 
@@ -99,18 +106,21 @@ def test_a_spent_budget_says_when_age_gives_one_back() -> None:
     assert rung.earliest == pytest.approx(rung.next_budget)
     assert rung.window == (1, 6 * HOUR)
     assert told(world).answer.then.startswith("yes, in 4h ")
-    assert "look at the server before" in told(world).answer.yours
+    assert "docker logs --tail 50 colab" in told(world).answer.yours
 
 
 def test_modes_and_pauses_are_told() -> None:
     world = healthy(policy=Policy(mode=Mode.ASK))
     world.runtime = Cause.RUNTIME_HUNG
+    world.play(200)
+    assert told(world).answer.then == "never: a person is asked, in 7m 5s at the earliest"
+    assert (told(world).answer.yours, commands(world)) == ("nothing to do", ["heal"])
     world.play(HOUR)
     assert told(world).waits_for_person is RESTART
     assert commands(world) == ["approve"]
     assert told(world).answer.then.startswith("never: ")
     world.take(Paused())
-    assert told(world).answer.says == "the target is paused by a person, so nothing is repaired"
+    assert told(world).answer.says.startswith("the target is paused by a person: nothing but ")
     assert commands(world) == ["resume"]
     observing = healthy(policy=Policy(mode=Mode.OBSERVE))
     observing.runtime = Cause.RUNTIME_HUNG
@@ -128,8 +138,8 @@ def test_what_holds_it_back_after_its_clocks_is_told_beforehand() -> None:
     assert rung.after is not None
     assert rung.after[0] is Refusal.VETO
     assert rung.after[1] in told(world).answer.says
-    assert "not before 5m" in told(world).answer.then
-    assert "once no sign of work is left" in told(world).answer.then
+    assert told(world).answer.then.startswith("yes, when both hold: 5m")
+    assert "the work has ended" in told(world).answer.then
 
 
 def test_what_the_last_look_forbade_is_told_while_it_holds() -> None:
@@ -142,7 +152,8 @@ def test_what_the_last_look_forbade_is_told_while_it_holds() -> None:
     (rung,) = told(world).rungs
     assert (rung.remedy, rung.refusal) == (RESTART, Refusal.PAUSED)
     assert "PAUSE is there" in rung.detail
-    assert told(world).answer.then.startswith("yes, in ")
+    assert told(world).answer.then.startswith("yes, once the server is looked at again, in ")
+    assert commands(world) == []  # PAUSE stops an order of a person as well
 
 
 def test_a_remedy_that_runs_is_what_comes_next() -> None:
@@ -151,3 +162,42 @@ def test_a_remedy_that_runs_is_what_comes_next() -> None:
     while world.state.intent is None:
         world.play(0.5)
     assert told(world).answer.says == "start_container is being done now"
+
+
+def test_held_memory_of_a_gpu_is_a_matter_of_time_and_that_time_is_right() -> None:
+    world = hung(0.7 * HOUR, gpu_held=True)
+    (rung,) = told(world).rungs
+    assert rung.refusal is Refusal.VETO
+    assert rung.earliest is not None
+    began = world.now
+    world.play(HOUR)
+    assert world.applied_at[0] - began == pytest.approx(rung.earliest, rel=0.1)
+
+
+def test_a_reset_in_vain_is_not_offered_and_one_that_helps_does_what_is_said() -> None:
+    world = hung(3 * HOUR, remedies_work=False)
+    before = len(world.applied)
+    world.take(Reset())
+    world.play(3 * HOUR)
+    assert len(world.applied) == before  # the limit of 2 in 6h holds for 3h 10m
+    world.play(0.5 * HOUR)
+    assert len(world.applied) == before + 1
+
+
+def test_what_was_looked_at_is_named_and_what_was_not() -> None:
+    world = hung(200, policy=Policy(watches_training=True))
+    found = told(world)
+    assert found.looked_at == ("processes", "disk use", "GPU", "training files")
+    assert found.not_looked_at == ("kernels",)
+    seen = hung(HOUR, working=True)
+    assert told(seen).processes == (42,)
+
+
+@pytest.mark.parametrize("cause", Cause)
+def test_a_cause_without_a_remedy_is_explained(cause: Cause) -> None:
+    bare = unaided(cause, "", "")
+    assert all(bare)
+    assert bare.yours != "nothing to do"
+    full = unaided(cause, "what was found", "a command")
+    assert full.says.endswith("(what was found)")
+    assert full.yours.endswith("; the command stands below")

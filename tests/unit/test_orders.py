@@ -80,7 +80,7 @@ def test_heal_says_what_it_would_be_done_to_and_does_it() -> None:
     plan = desk.ask("heal", remedy="restart_container", dry_run=True)
     assert desk.posted == []
     assert (plan["done"], plan["harm"], plan["container"]) == (False, "destructive", "c" * 64)
-    assert plan["signs"] == ["a process of the runtime other than Jupyter itself uses CPU"]
+    assert plan["signs"] == ["a kernel or a program other than Jupyter itself uses CPU"]
     desk.ask("heal", remedy="restart_container", actor="me")
     assert desk.posted == [Ordered(remedy=Remedy.RESTART_CONTAINER, actor="me")]
 

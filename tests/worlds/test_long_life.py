@@ -101,7 +101,7 @@ def test_signs_of_training_that_are_not_read_any_more_permit_nothing() -> None:
     world.runtime = Cause.RUNTIME_HUNG
     world.play(2 * HOUR)
     assert world.applied == []
-    assert "signs of progress" in told(world, Refusal.NO_SIGHT)
+    assert "the training's progress could not be read" in told(world, Refusal.NO_SIGHT)
     world.log_grows = False
     world.training = read  # type: ignore[method-assign]
     world.play(HOUR)

@@ -14,28 +14,9 @@ from watchdogd.core.budget import ages, limits, remaining, seconds_until_one
 from watchdogd.core.confirming import NO_NETWORK, ONCE, SHORT_FAILS, TWICE, confirmed
 from watchdogd.core.ladders import ladder
 from watchdogd.core.lengths import length
-from watchdogd.core.model import (
-    Env,
-    Policy,
-    TargetState,
-)
-from watchdogd.core.veto import (
-    hazard,
-    host_seen,
-    not_running,
-    seen_failing,
-    server_seen,
-)
-from watchdogd.core.words import (
-    HARM,
-    Cause,
-    Harm,
-    Layer,
-    Mode,
-    Outcome,
-    Refusal,
-    Remedy,
-)
+from watchdogd.core.model import Env, Policy, TargetState
+from watchdogd.core.veto import hazard, host_seen, not_running, seen_failing, server_seen
+from watchdogd.core.words import HARM, Cause, Harm, Layer, Mode, Outcome, Refusal, Remedy
 
 ANSWERED = frozenset({Cause.RUNTIME_REFUSED, Cause.RUNTIME_ERROR})
 """The server *said* that the runtime is gone; it was not inferred from silence."""
@@ -50,6 +31,8 @@ ENGINE_DOWN_SECONDS, ENGINE_UP_SECONDS = 120.0, 60.0
 APPROVABLE = frozenset({Refusal.ASK, Refusal.OPERATOR, Refusal.FAILED_START, Refusal.HALTED})
 """What a person's approval lifts."""
 OOM_WINDOW_SECONDS = 3600.0
+UNTOLD = "the container engine no longer tells who stopped it"
+"""No sight that time never gives back."""
 OWN_POLICY_INTERVALS = 18
 """The engine's own restart back-off is at most 60 s: it is waited for 18 suspect intervals (90 s)."""
 
@@ -91,8 +74,8 @@ def _cooldown(remedy: Remedy, state: TargetState, env: Env) -> Refused:
         return None
     if state.last_look is not None and state.last_look[0] is remedy:
         _, reason, found = state.last_look
-        return reason, f"{found} (so the last look on the server; again in {wait:.0f} s)"
-    return Refusal.COOLDOWN, f"tried lately, again in {wait:.0f} s"
+        return reason, f"{found} (so the last look on the server; again in {length(wait)})"
+    return Refusal.COOLDOWN, f"tried lately, again in {length(wait)}"
 
 
 def _budget(remedy: Remedy, state: TargetState, policy: Policy, env: Env) -> Refused:
@@ -102,13 +85,13 @@ def _budget(remedy: Remedy, state: TargetState, policy: Policy, env: Env) -> Ref
     wait = seconds_until_one(remedy, state, policy, env)
     allowed = ", ".join(f"{most} in {span / 3600:.0f} h" for most, span in limits(remedy, policy))
     return Refusal.BUDGET, (
-        f"done as often as allowed ({allowed}); once more in {length(wait)}, unless a person does it"
+        f"it was done as often as allowed ({allowed}); once more in {length(wait)}, unless a person does it"
     )
 
 
 def _observing(state: TargetState, policy: Policy, env: Env) -> Refused:
     if policy.mode is Mode.OBSERVE:
-        return Refusal.OBSERVE, 'mode is "observe": it is only watched'
+        return Refusal.OBSERVE, 'mode is "observe", so it is only watched'
     why = only_observes(state, env.run)
     return (Refusal.OBSERVE, why) if why else None
 
@@ -141,7 +124,7 @@ def _redial(state: TargetState, env: Env) -> Refused:
         return Refusal.COOLDOWN, "a dial is on its way"
     if dialing.wanted(known):
         wait = known.next_at - env.run
-        return (Refusal.COOLDOWN, f"next dial in {wait:.0f} s") if wait > 0 else None
+        return (Refusal.COOLDOWN, f"next dial in {length(wait)}") if wait > 0 else None
     if state.verdict_since <= known.up_since:
         # What failed, failed on the way before this link: the next round tells whether it still does.
         return Refusal.COOLDOWN, "the new link was not looked at yet"
@@ -150,9 +133,9 @@ def _redial(state: TargetState, env: Env) -> Refused:
 
 def _sight(state: TargetState, policy: Policy, env: Env) -> Refused:
     if not server_seen(state, policy, env.run) or not host_seen(state, env.run):
-        return Refusal.NO_SIGHT, "the server's side was not read in the last 30 s"
+        return Refusal.NO_SIGHT, "the server was not read in the last 30 s"
     if not not_running(state, policy.kind):
-        return Refusal.NO_SIGHT, "the last reading does not show it ended"
+        return Refusal.NO_SIGHT, "the last reading of the server does not show that it ended"
     return None
 
 
@@ -171,12 +154,12 @@ def _person(state: TargetState) -> Refused:
         return None
     if container.stopped_by_person or state.ended_by_person is not None:
         ended = "stopped" if container.id else "removed"
-        return Refusal.OPERATOR, f"somebody {ended} it: start it yourself when it should run again"
+        return Refusal.OPERATOR, f"the container engine's events say that somebody {ended} it"
     unknown = container.id is not None and container.stopped_by_person is None
     engine_ended_it = state.engine_lost == (container.id, container.started)
     explained = engine_ended_it or _engine_started_then(state) or _rebooted_since_armed(state)
     if unknown and not explained:
-        return Refusal.NO_SIGHT, "the engine no longer tells who stopped it"
+        return Refusal.NO_SIGHT, UNTOLD
     return None
 
 
@@ -220,7 +203,7 @@ def _restoring(remedy: Remedy, state: TargetState, policy: Policy, env: Env) -> 
 def _second_read(state: TargetState, policy: Policy) -> Refused:
     if state.streak.cause in TWICE and confirmed(state, policy):
         return None
-    return Refusal.GRACE, "one reading that it does not run is not enough"
+    return Refusal.GRACE, "one reading that it does not run is not enough; the next one follows"
 
 
 def _second_oom(state: TargetState) -> Refused:
@@ -228,13 +211,13 @@ def _second_oom(state: TargetState) -> Refused:
     last = [at for _, at in state.ooms[-2:]]
     twice = len(last) > 1 and last[1] - last[0] < OOM_WINDOW_SECONDS
     if state.verdict.cause is Cause.CONTAINER_OOM and twice:
-        return Refusal.HALTED, "killed for memory twice within an hour: give it more, or less to do"
+        return Refusal.HALTED, "killed for want of memory twice within an hour"
     return None
 
 
 def _hazard(state: TargetState, *, destructive: bool) -> Refused:
-    why = hazard(state, destructive=destructive)
-    return (Refusal.VETO, why) if why else None
+    found = hazard(state, destructive=destructive)
+    return (Refusal.VETO, found.what) if found is not None else None
 
 
 def _failed_starts(remedy: Remedy, state: TargetState) -> Refused:
@@ -251,11 +234,15 @@ def _failed_starts(remedy: Remedy, state: TargetState) -> Refused:
 
 def _own_policy(state: TargetState, policy: Policy) -> Refused:
     container = state.sight.container
-    patience = OWN_POLICY_INTERVALS * policy.suspect_interval
     at_work = container is not None and container.own_policy_at_work
-    if at_work and state.streak.observed_seconds < patience:
+    if at_work and state.streak.observed_seconds < patience(policy):
         return Refusal.COOLDOWN, "the container engine's own restart policy is at work"
     return None
+
+
+def patience(policy: Policy) -> float:
+    """Awake-observed seconds that the engine's own restart policy is given."""
+    return OWN_POLICY_INTERVALS * policy.suspect_interval
 
 
 def _destructive(remedy: Remedy, state: TargetState, policy: Policy, env: Env) -> Refused:
@@ -307,34 +294,37 @@ def _all_halted(policy: Policy, env: Env) -> Refused:
 def _flapping(state: TargetState) -> Refused:
     if not state.flaps.flapping:
         return None
-    return Refusal.FLAPPING, "its health comes and goes: nothing is ended before it is steady"
+    return Refusal.FLAPPING, "its health comes and goes, and nothing is ended before it is steady"
 
 
 def _asks(policy: Policy) -> Refused:
     if policy.mode is not Mode.ASK:
         return None
-    return Refusal.ASK, 'mode is "ask": a person has to allow it'
+    return Refusal.ASK, 'mode is "ask", so a person has to allow it'
 
 
 def _halted(remedy: Remedy, state: TargetState) -> Refused:
     if state.restarts_unverified >= UNVERIFIED_RESTARTS:
-        return Refusal.HALTED, "two restarts in a row did not bring health"
+        return Refusal.HALTED, "the last two restarts did not make it healthy"
     failed = state.incident.failed.count(remedy) if state.incident else 0
     if failed >= UNVERIFIED_RESTARTS:
-        return Refusal.HALTED, "failed twice in this incident"
+        return Refusal.HALTED, "it failed twice in this incident"
     return None
 
 
 def _confirmed_on_server(state: TargetState, policy: Policy, env: Env) -> Refused:
     """A silent tunnel alone never gets past this: the server itself must show the fault."""
     if state.verdict.served is not False:
-        return Refusal.NO_SIGHT, "the fault is not confirmed from the server's side"
+        return (
+            Refusal.NO_SIGHT,
+            "only the tunnel shows the fault so far: on the server itself it was not seen",
+        )
     if not server_seen(state, policy, env.run) or not seen_failing(state, env.run):
-        return Refusal.NO_SIGHT, "the server's side was not read in the last 30 s"
+        return Refusal.NO_SIGHT, "the server was not read in the last 30 s"
     below = dict(state.verdict.layers)
     for layer in (Layer.NETWORK, Layer.SSH, Layer.HOST, Layer.CONTAINER):
         if below.get(layer) is not Outcome.OK:
-            return Refusal.NO_SIGHT, f"the layer {layer.name.lower()} is not known to be sound"
+            return Refusal.NO_SIGHT, f"whether its {layer.name.lower()} is sound is not known"
     return None
 
 
@@ -344,8 +334,8 @@ def _unarmed(state: TargetState) -> Refused:
         if state.incident is not None and any(
             HARM[one] is Harm.DESTRUCTIVE for one in state.incident.failed
         ):
-            return Refusal.HALTED, "it was restarted and has not been healthy since"
-        return Refusal.UNARMED, "this agent never saw this runtime healthy"
+            return Refusal.HALTED, "it was restarted already and has not been healthy since"
+        return Refusal.UNARMED, "this agent never saw it healthy since it was started"
     if known.container is None:
         return Refusal.UNARMED, "when it was healthy, this agent could not see which one it is"
     return None
@@ -369,28 +359,30 @@ def _long(state: TargetState, policy: Policy) -> Refused:
     if streak.fails >= fails and streak.observed_seconds >= seconds:
         return None
     return Refusal.GRACE, (
-        f"seen failing {streak.fails} times over {length(streak.observed_seconds)}; "
-        f"{fails} times and {length(seconds)} are needed"
+        f"it was seen failing for {length(min(streak.observed_seconds, seconds))} of the "
+        f"{length(seconds)} that are needed ({min(streak.fails, fails)} of {fails} looks)"
     )
 
 
 def _charged_lately(remedy: Remedy, state: TargetState, policy: Policy, env: Env) -> Refused:
     """The cool-down by the charges, which survive a restart of the agent."""
     wait = policy.cooldown - min(ages(remedy, state, env), default=policy.cooldown)
-    return (Refusal.COOLDOWN, f"restarted lately, again in {wait:.0f} s") if wait > 0 else None
+    return (Refusal.COOLDOWN, f"restarted lately, again in {length(wait)}") if wait > 0 else None
 
 
 def _working(state: TargetState, policy: Policy, env: Env) -> Refused:
     found = life.signs(state, policy, env.run)
     if found:
         moment = life.good_moment(state, env.run)
-        return Refusal.VETO, f"{found[0].what}: it waits until the work has ended{moment}"
+        held = found[0].rank is life.Rank.PRESENCE  # that time ends, and its sentence says so
+        waits = "" if held else f": it waits until the work has ended{moment}"
+        return Refusal.VETO, f"{found[0].what}{waits}"
     if missing := life.unread(state, policy, env.run):
         return Refusal.NO_SIGHT, missing
     if life.overdue(state, policy, env.run):
         return (
             Refusal.ASK,
-            "the training stands still though something still runs: a person decides",
+            "the training stands still though something of it may still run: a person decides",
         )
     return None
 

@@ -92,18 +92,18 @@ def unread(state: TargetState, policy: Policy, run: float) -> str:
     """
     newest, baseline, gpu = state.sight.host, state.life.baseline, state.sight.gpu
     if newest is None or newest.processes is None or run - newest.read_at > FRESH_SECONDS:
-        return "whether work goes on in the runtime could not be read (its process list)"
+        return "which programs run in the runtime could not be read, so it may be at work"
     if policy.gpus and (gpu is None or run - gpu.read_at > FRESH_SECONDS):
-        return "whether the GPU is in use could not be read (by nvidia-smi on the server)"
+        return "nvidia-smi on the server did not answer in the last 30 s, so the GPU may be in use"
     if policy.gpus and gpu is not None and gpu.tool not in (GpuTool.OK, GpuTool.NONE):
-        return "nvidia-smi does not tell whether the GPU is in use"
+        return "nvidia-smi on the server fails, so the GPU may be in use"
     training = state.sight.training
     if policy.watches_training and (training is None or run - training.read_at > FRESH_SECONDS):
-        return "the training's signs of progress could not be read (its files, as configured)"
+        return "the files that show the training's progress could not be read, so it may be at work"
     if baseline is None or baseline.processes is None:
-        return "whether work goes on in the runtime could not be read twice"
+        return "what runs in the runtime was not read twice yet, so it may be at work"
     if newest.read_at - baseline.read_at < policy.read_gap:
-        return "whether work goes on in the runtime was read only once so far"
+        return "what runs in the runtime was read only once so far, so it may be at work"
     return ""
 
 
@@ -163,9 +163,9 @@ def _progress(state: TargetState, policy: Policy, run: float) -> tuple[Sign, ...
 
 def _activity(life: Life, run: float) -> tuple[Sign, ...]:
     named = (
-        (life.cpu_run, "a process of the runtime other than Jupyter itself uses CPU"),
+        (life.cpu_run, "a kernel or a program other than Jupyter itself uses CPU"),
         (life.io_run, "the container reads or writes its disk"),
-        (life.gpu_run, "a process of the runtime computes on a GPU"),
+        (life.gpu_run, "a program of the runtime computes on a GPU"),
         (life.log_run, "the training's log grows"),
     )
     return tuple(
@@ -184,7 +184,7 @@ def _lull(state: TargetState, policy: Policy, run: float) -> tuple[Sign, ...]:
     there = {(one.pid, one.started) for one in (host.processes if host else None) or ()}
     if not life.workers & there:
         return ()
-    what = "a process of the runtime that used CPU a short while ago is still there"
+    what = "a program that used CPU a short while ago is still there, and may wait for data"
     return (Sign(Rank.ACTIVITY, what, run - life.cpu_run),)
 
 
@@ -207,8 +207,8 @@ def _presence(state: TargetState, run: float) -> tuple[Sign, ...]:
     if host is not None and host.processes is None:
         return ()  # silence cannot be told: ``unread`` says so, and permits nothing
     what = (
-        "a process of the runtime holds memory of a GPU (alone that counts until the rest was silent for "
-        f"{length(PRESENCE_SECONDS)}: {length(silent)} so far)"
+        "a program of the runtime holds GPU memory; it was watched without any other sign of work for "
+        f"{length(silent)}, and after {length(PRESENCE_SECONDS)} of that its memory no longer counts"
     )
     return (Sign(Rank.PRESENCE, what, run - seen),)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from watchdogd.core import life
 from watchdogd.core.budget import ages, limits, remaining, seconds_until_one
-from watchdogd.core.choose import CHECKS, choose, confirmation
+from watchdogd.core.choose import CHECKS, Refused, approved, choose, confirmation, patience
+from watchdogd.core.dialing import NEVER
 from watchdogd.core.model import Env, Policy, TargetState
-from watchdogd.core.veto import hazard
-from watchdogd.core.words import HARM, Harm, Phase, Refusal, Remedy
+from watchdogd.core.veto import SETTLED_UPTIME_SECONDS, Hazard, hazard, without_hazards
+from watchdogd.core.words import HARM, Harm, Mode, Phase, Refusal, Remedy
 
 WAITING = frozenset({Refusal.COOLDOWN, Refusal.BUDGET, Refusal.GRACE})
 """What time alone ends."""
@@ -32,8 +34,16 @@ class Rung:
     """Seconds until age gives one back; 0 if one is left."""
     wait: float = 0.0
     """Seconds until every clock that holds it back has run out."""
-    hazard: bool = False
-    """What refuses it then is a hazard, not work."""
+    held_memory: bool = False
+    """No sign of work is left but memory of a GPU that is held, which time ends."""
+    hazard: Hazard | None = None
+    """What refuses it once the clocks have run out, if that is a hazard and not work."""
+    unread: bool = False
+    """What refuses it then is that work could not be told from none."""
+    beyond: tuple[Refusal, str] | None = None
+    """What would refuse it then, were there no work and no hazard."""
+    afresh: tuple[Refusal, str] | None = None
+    """What would refuse it then, had somebody reset the target."""
     earliest: float | None = None
     """Seconds until it can be done, if nothing but time is missing and the fault stays; else ``None``."""
 
@@ -59,8 +69,11 @@ def _rung(
     policy: Policy,
     env: Env,
 ) -> Rung:
-    wait, left = _later(remedy, state, policy, env)
+    patient, check = replace(policy, cooldown=0.0), CHECKS[HARM[remedy]]
+    wait, later = _clocks(remedy, state, policy, env), _once_clocks_ran_out(remedy, state, policy)
+    left = check(remedy, later, patient, env)
     timeless = left is not None and left[0] not in WAITING
+    found = hazard(later, destructive=ends_work(remedy))
     return Rung(
         remedy=remedy,
         refusal=refused[0] if refused else None,
@@ -70,9 +83,19 @@ def _rung(
         window=_window(remedy, state, policy, env),
         next_budget=seconds_until_one(remedy, state, policy, env),
         wait=wait if refused else 0.0,
-        hazard=left is not None and left[1] == hazard(state, destructive=ends_work(remedy)),
+        held_memory=_held_memory(state, policy, env),
+        hazard=found if found is not None and left == (Refusal.VETO, found.what) else None,
+        unread=left == (Refusal.NO_SIGHT, life.unread(later, policy, env.run)),
+        beyond=_beyond(remedy, later, patient, env) if timeless else None,
+        afresh=check(remedy, _reset(later), patient, env) if timeless else None,
         earliest=0.0 if refused is None else None if timeless else wait,
     )
+
+
+def needed_seconds(state: TargetState, policy: Policy, remedy: Remedy) -> float:
+    """How long the present cause must be seen, from the first look on, before this is done."""
+    counted = replace(state, streak=replace(state.streak, cause=state.verdict.cause))
+    return confirmation(counted, policy, HARM[remedy])[1]
 
 
 def ends_work(remedy: Remedy) -> bool:
@@ -90,40 +113,89 @@ def _window(
     )
 
 
-def _later(
-    remedy: Remedy, state: TargetState, policy: Policy, env: Env
-) -> tuple[float, tuple[Refusal, str] | None]:
-    """Seconds until every clock has run out, and what refuses the remedy then.
-
-    All clocks are set forward, the streak too, as if the fault stayed and were seen at each round;
-    whatever refuses it then is no matter of time.
-    """
+def _clocks(remedy: Remedy, state: TargetState, policy: Policy, env: Env) -> float:
+    """Seconds until everything that time alone ends has run out."""
     fails, seconds = confirmation(state, policy, HARM[remedy])
     streak = state.streak
     waits = [
         0.0,
-        state.grace_until - env.run,
         seconds - streak.observed_seconds,
         (fails - streak.fails) * policy.suspect_interval,
         seconds_until_one(remedy, state, policy, env),
         *(at - env.run for kind, at in state.not_before if kind is remedy),
     ]
+    if HARM[remedy] is not Harm.HARMLESS:
+        waits += [state.grace_until - env.run, _boot_left(state, env)]
     if ends_work(remedy):
         waits.append(state.destructive_grace_until - env.run)
         waits.append(policy.cooldown - min(ages(remedy, state, env), default=policy.cooldown))
+        if _held_memory(state, policy, env):
+            waits.append(life.PRESENCE_SECONDS - state.life.quiet.seconds)
+    elif state.sight.container is not None and state.sight.container.own_policy_at_work:
+        waits.append(patience(policy) - streak.observed_seconds)
+    if remedy is Remedy.RECONNECT and state.dialing.next_at < NEVER:
+        waits.append(state.dialing.next_at - env.run)
+    return max(waits)
+
+
+def _held_memory(state: TargetState, policy: Policy, env: Env) -> bool:
+    """Is memory of a GPU that is held the only sign of work? An hour of silence ends it."""
+    return [one.rank for one in life.signs(state, policy, env.run)] == [life.Rank.PRESENCE]
+
+
+def _boot_left(state: TargetState, env: Env) -> float:
+    """Seconds until the server is settled after its boot."""
+    host = state.sight.host
+    if host is None or host.uptime_seconds is None:
+        return 0.0
+    return SETTLED_UPTIME_SECONDS - host.uptime_seconds - (env.run - host.read_at)
+
+
+def _once_clocks_ran_out(remedy: Remedy, state: TargetState, policy: Policy) -> TargetState:
+    """All clocks set forward, the streak too, as if the fault stayed and were seen at each round;
+    whatever refuses the remedy then is no matter of time."""
+    fails, seconds = confirmation(state, policy, HARM[remedy])
+    streak, host, quiet = state.streak, state.sight.host, state.life.quiet
+    if host is not None and host.uptime_seconds is not None:
+        host = replace(host, uptime_seconds=max(host.uptime_seconds, SETTLED_UPTIME_SECONDS))
     long = replace(
         streak,
         fails=max(fails, streak.fails),
-        observed_seconds=max(seconds, streak.observed_seconds),
+        observed_seconds=max(seconds, patience(policy), streak.observed_seconds),
         last_run=max(streak.last_run, streak.first_run + policy.read_gap),
     )
-    later = replace(
+    silent = replace(quiet, seconds=max(quiet.seconds, life.PRESENCE_SECONDS))
+    return replace(
         state,
         streak=long,
+        life=replace(state.life, quiet=silent),
+        sight=replace(state.sight, host=host),
+        dialing=replace(state.dialing, next_at=min(state.dialing.next_at, 0.0)),
         grace_until=0.0,
         destructive_grace_until=0.0,
         not_before=(),
         charges=(),
         harmless=(),
     )
-    return max(waits), CHECKS[HARM[remedy]](remedy, later, replace(policy, cooldown=0.0), env)
+
+
+def _beyond(remedy: Remedy, later: TargetState, policy: Policy, env: Env) -> Refused:
+    """What would refuse it without work and hazards: a person's word, mostly."""
+    free = replace(later, life=life.without_signs(later.life), sight=without_hazards(later.sight))
+    left = CHECKS[HARM[remedy]](remedy, free, policy, env)
+    asks = ends_work(remedy) and policy.mode is Mode.ASK and not approved(remedy, later)
+    if left is not None and left[0] in (Refusal.NO_SIGHT, Refusal.FLAPPING) and asks:
+        return Refusal.ASK, ""
+    return left
+
+
+def _reset(later: TargetState) -> TargetState:
+    """As ``reset`` would leave it, once the fault was counted anew."""
+    incident = later.incident
+    return replace(
+        later,
+        restarts_unverified=0,
+        failed_starts=0,
+        ooms=(),
+        incident=None if incident is None else replace(incident, failed=()),
+    )

@@ -5,8 +5,9 @@ A reading that is missing permits nothing: it is *no sight*, never "no hazard".
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from watchdogd.core.lengths import length
 from watchdogd.core.life import FRESH_SECONDS
 from watchdogd.core.model import Policy, TargetState
 from watchdogd.core.sight import GpuTool, HostSight, Sight
@@ -21,37 +22,102 @@ MOST_PRESSURE = 0.4
 """Share of a minute in which all work waited: silence then says nothing."""
 
 
-def hazard(state: TargetState, *, destructive: bool) -> str:
-    """Why what is stopped now could not start again, or silence is no proof; empty if nothing."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hazard:
+    """Why what is stopped now could not start again, or why silence is no proof."""
+
+    what: str
+    """With what was read."""
+    once: str
+    """What ends it."""
+    yours: str
+    """What a person can do about it."""
+    risk: str = "it might not start again"
+    """For whoever restarts it all the same."""
+    passes: bool = True
+    """It can end without a person."""
+
+
+def hazard(state: TargetState, *, destructive: bool) -> Hazard | None:
+    """The first that is found."""
     host = state.sight.host
     container = state.sight.container
     if container is not None and container.publish_as_configured is False:
-        return "the container's published port is not the configured one"
+        return OTHER_PORT
     if container is not None and container.status is ContainerStatus.DEAD:
-        return "the container is dead: the engine failed to remove it, and cannot start it again"
+        return DEAD
     if host is None:
-        return ""
+        return None
     if host.disk_free_bytes is not None and host.disk_free_bytes < LEAST_DISK_BYTES:
-        return "less than 2 GB of disk free on the server"
+        return _short(f"{host.disk_free_bytes / 1e9:.1f} GB of disk", "2 GB are", "disk space")
     if host.inodes_free_ratio is not None and host.inodes_free_ratio < LEAST_INODES_RATIO:
-        return "less than 2 % of inodes free on the server"
+        free = f"{host.inodes_free_ratio:.1%} of the inodes (room for files)"
+        return _short(free, "2 % are", "inodes, by removing files")
     if host.uptime_seconds is not None and host.uptime_seconds < SETTLED_UPTIME_SECONDS:
-        return "the server booted less than 120 s ago"
+        return Hazard(
+            what=f"the server booted {length(host.uptime_seconds)} ago and is left alone for its "
+            f"first {length(SETTLED_UPTIME_SECONDS)}",
+            once=f"the server is up for {length(SETTLED_UPTIME_SECONDS)}",
+            yours="nothing to do",
+            risk="what starts with the server may still be on its way",
+        )
     gpu = state.sight.gpu
     if gpu is not None and gpu.tool is GpuTool.MISMATCH:
-        return (
-            "the GPU's driver and library are of two versions: what ends now could not start again"
-        )
-    return _strain(host) if destructive else ""
+        return OTHER_DRIVER
+    return _strain(host) if destructive else None
 
 
-def _strain(host: HostSight) -> str:
+OTHER_PORT = Hazard(
+    what="the container's published port is not the configured one, and a restart keeps its ports",
+    once="the container is made anew with that port, or the configuration is changed",
+    yours="make the container anew with the configured port, or configure the port that it has",
+    passes=False,
+)
+DEAD = Hazard(
+    what="the container is dead: the engine failed to remove it, and cannot start it again",
+    once="the container was removed",
+    yours="have it removed on the server (docker rm -f)",
+    passes=False,
+)
+OTHER_DRIVER = Hazard(
+    what="the GPU's driver and library are of two versions: what ends now could not start again",
+    once="the driver was loaded anew, or the server booted",
+    yours="ask whoever runs the server to load the new GPU driver, or to reboot",
+    passes=False,
+)
+
+
+def _short(free: str, needed: str, what: str) -> Hazard:
+    return Hazard(
+        what=f"only {free} free on the server ({needed} needed): it might not start again",
+        once=f"{needed} free",
+        yours=f"free {what} on the server",
+    )
+
+
+def _strain(host: HostSight) -> Hazard | None:
     load, pressure = host.load_per_core, host.pressure_ratio
     if load is not None and load > MOST_LOAD_PER_CORE:
-        return "the server's load is above 4 per core: silence under load is not death"
+        return _slow(
+            f"is overloaded (load {load:.1f} per core, limit {MOST_LOAD_PER_CORE:g})",
+            f"the load is at most {MOST_LOAD_PER_CORE:g} per core",
+        )
     if pressure is not None and pressure > MOST_PRESSURE:
-        return "all work on the server waits for memory or its disk: silence then is not death"
-    return ""
+        return _slow(
+            f"is short of memory or disk speed (all work waited {pressure:.0%} of the last minute, "
+            f"limit {MOST_PRESSURE:.0%})",
+            f"work waits at most {MOST_PRESSURE:.0%} of a minute",
+        )
+    return None
+
+
+def _slow(how: str, once: str) -> Hazard:
+    return Hazard(
+        what=f"the server {how}, so it may only be slow, not hung",
+        once=once,
+        yours="log in to the server and see what causes it (top); it may be your own job",
+        risk="what slows the server down may be work in it",
+    )
 
 
 def without_hazards(sight: Sight) -> Sight:

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from watchdogd.core import life
 from watchdogd.core.answer import Answer, answer
 from watchdogd.core.choose import confirmation
-from watchdogd.core.life import Sign
+from watchdogd.core.life import FRESH_SECONDS, Rank, Sign
 from watchdogd.core.model import Env, Policy, TargetState
 from watchdogd.core.operating import asked
-from watchdogd.core.rung import Rung, rungs
+from watchdogd.core.rung import Rung, ends_work, rungs
+from watchdogd.core.sight import GpuTool
 from watchdogd.core.veto import hazard
+from watchdogd.core.ways import Work
 from watchdogd.core.words import HARM, Harm, Remedy
 
 
@@ -31,6 +33,12 @@ class Why:
     signs: tuple[Sign, ...]
     unread: str
     """Which sign of life could not be read; empty if "no sign" may be believed."""
+    looked_at: tuple[str, ...]
+    """Where a sign of work would have been seen now."""
+    not_looked_at: tuple[str, ...]
+    """Where one would not, though such a target may have one there."""
+    processes: tuple[int, ...]
+    """Ids on the server of those that the strongest sign is of, where they are known."""
     hazard: str
     rungs: tuple[Rung, ...]
     waits_for_person: Remedy | None
@@ -42,16 +50,54 @@ def why(state: TargetState, policy: Policy, env: Env) -> Why:
     harm = max((HARM[one.remedy] for one in found), default=Harm.HARMLESS)
     fails, seconds = confirmation(state, policy, harm)
     signs, unread = life.signs(state, policy, env.run), life.unread(state, policy, env.run)
-    told = answer(state, policy, found, working=bool(signs), unread=bool(unread))
+    looked = _looked_at(state, policy, env.run)
+    processes = _processes(state, signs)
+    told = Work(signs=signs, unread=unread, processes=processes, kernels=looked["kernels"])
+    # What is started again is not hindered by what makes a restart unwise.
+    danger = hazard(state, destructive=not found or any(ends_work(one.remedy) for one in found))
     return Why(
-        answer=told,
+        answer=answer(state, policy, env, found, told),
         fails=state.streak.fails,
         needed_fails=fails,
         seconds=state.streak.observed_seconds,
         needed_seconds=seconds,
         signs=signs,
         unread=unread,
-        hazard=hazard(state, destructive=True),
+        looked_at=tuple(name for name, seen in looked.items() if seen),
+        not_looked_at=tuple(name for name, seen in looked.items() if not seen),
+        processes=processes,
+        hazard="" if danger is None else danger.what,
         rungs=found,
         waits_for_person=asked(state),
     )
+
+
+def _looked_at(state: TargetState, policy: Policy, run: float) -> dict[str, bool]:
+    """Each place where work of such a target would show, and whether it was read lately."""
+    sight = state.sight
+    host = sight.host if sight.host and run - sight.host.read_at <= FRESH_SECONDS else None
+    gpu, training, kernels = sight.gpu, sight.training, sight.kernels
+    found = {
+        "processes": host is not None and host.processes is not None,
+        "disk use": host is not None and host.io_bytes is not None,
+    }
+    if policy.gpus and not (gpu is not None and gpu.tool is GpuTool.NONE):
+        fresh = gpu is not None and run - gpu.read_at <= FRESH_SECONDS
+        found["GPU"] = fresh and gpu is not None and gpu.tool is GpuTool.OK
+    if policy.watches_training:
+        found["training files"] = training is not None and run - training.read_at <= FRESH_SECONDS
+    found["kernels"] = kernels is not None and run - kernels.read_at <= FRESH_SECONDS
+    return found
+
+
+def _processes(state: TargetState, signs: tuple[Sign, ...]) -> tuple[int, ...]:
+    """Those that used CPU, or that hold memory of a GPU where that is the only sign."""
+    host, gpu = state.sight.host, state.sight.gpu
+    if not signs or host is None:
+        return ()
+    there = {(one.pid, one.started) for one in host.processes or ()}
+    if signs[0].rank is Rank.PRESENCE:
+        holds = {one.pid for one in gpu.processes} if gpu is not None else set()
+        return tuple(sorted(pid for pid, _ in there if pid in holds))
+    worked = state.life.workers if state.life.cpu_run is not None else frozenset()
+    return tuple(sorted(pid for pid, _ in worked & there))
