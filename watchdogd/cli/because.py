@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from watchdogd.cli import output
+from watchdogd.core.words import HARM, Harm, Refusal
 
 
 def answered(target: Mapping[str, Any]) -> bool:
@@ -19,6 +20,8 @@ def answered(target: Mapping[str, Any]) -> bool:
         if answer[name]:
             output.wrapped(f"{label}: {answer[name]}", 2)
     for way in answer["ways"]:
+        if way.get("forced"):
+            output.say("  to force it:")
         output.say(f"    {way['command']}")
         output.wrapped(f"({way['does']})", 6)
     return True
@@ -27,44 +30,59 @@ def answered(target: Mapping[str, Any]) -> bool:
 def grounds(target: Mapping[str, Any]) -> None:
     """Counters, signs of work, hazards, and each remedy with its budget."""
     why = target["why"]
-    _counted(target, why["counted"])
-    if target.get("cause") and (why["rungs"] or target.get("pause")):
+    _counted(target, why)
+    if target.get("cause") and (_can_end_work(why["rungs"]) or target.get("pause")):
         _work(why)
+    if why["hazard"] or _can_end_work(why["rungs"]):
+        output.wrapped(
+            "hazards on the server (disk, load, a fresh boot, GPU driver): "
+            + (why["hazard"] or "none seen"),
+            2,
+        )
     if why.get("flapping"):
         output.wrapped("its health comes and goes (flapping)", 2)
     for rung in why["rungs"]:
         _rung(rung, told=rung["remedy"] == why["answer"].get("remedy"))
 
 
-def _counted(target: Mapping[str, Any], counted: Mapping[str, Any]) -> None:
+def _can_end_work(rungs: Sequence[Mapping[str, Any]]) -> bool:
+    return any(HARM.get(rung["remedy"]) is Harm.DESTRUCTIVE for rung in rungs)
+
+
+def _counted(target: Mapping[str, Any], why: Mapping[str, Any]) -> None:
+    counted = why["counted"]
     if not target.get("cause") or not counted["fails"]:
         return
-    needed, wanted = counted["needed_fails"], output.ago(counted["needed_seconds"])
-    least = f" over {wanted}" if counted["needed_seconds"] else ""
+    least = f" over {output.ago(counted['needed_seconds'])}" if counted["needed_seconds"] else ""
+    needed = f"; a remedy needs {counted['needed_fails']}{least}" if why["rungs"] else ""
     output.wrapped(
-        f"seen: {target['cause']}, {counted['fails']} times in a row over "
-        f"{output.ago(counted['seconds'])}, the laptop's sleep left out; a remedy needs {needed}{least}",
+        f"looks in a row that found {target['cause']}: {counted['fails']} over "
+        f"{output.ago(counted['seconds'])}{needed}",
         2,
     )
 
 
 def _work(why: Mapping[str, Any]) -> None:
+    ids = ", ".join(str(one) for one in why.get("processes", ()))
+    by = f"; process {ids} on the server" if ids else ""
     for sign in why["signs"]:
-        output.wrapped(f"sign of work: {sign['what']} (seen {output.ago(sign['age'])} ago)", 2)
-    if not why["signs"]:
-        none = "none in what was read of processes, GPU, kernels and files"
-        output.wrapped(
-            f"signs of work: {'not known: ' + why['unread'] if why['unread'] else none}", 2
-        )
-    output.wrapped(f"hazards of a restart: {why['hazard'] or 'none'}", 2)
+        output.wrapped(f"sign of work: {sign['what']} (seen {output.ago(sign['age'])} ago{by})", 2)
+    if why["signs"]:
+        return
+    if why["unread"]:
+        output.wrapped(f"signs of work: not known: {why['unread']}", 2)
+        return
+    missed = ", ".join(why.get("not_looked_at", ()))
+    blind = f"; not readable now: {missed}" if missed else ""
+    output.wrapped(f"signs of work: none in {', '.join(why.get('looked_at', ()))}{blind}", 2)
 
 
 def _rung(rung: Mapping[str, Any], *, told: bool) -> None:
-    """``told``: its refusal stands in the answer already."""
-    refusal = f"held back: {rung['detail']} [{rung['refusal']}]" if rung["refusal"] else "next"
-    texts = [text for text in ("" if told else refusal, _budget(rung)) if text]
-    if texts:
-        output.wrapped(f"{rung['remedy']}: {'; '.join(texts)}", 2)
+    """``told``: the sentence of its refusal stands in the answer already."""
+    sentence = "" if told else f": {rung['detail']}"
+    refusal = f"held back [{rung['refusal']}]{sentence}" if rung["refusal"] else "next"
+    texts = [text for text in (refusal, _budget(rung)) if text]
+    output.wrapped(f"{rung['remedy']}: {'; '.join(texts)}", 2)
 
 
 def _budget(rung: Mapping[str, Any]) -> str:
@@ -72,5 +90,11 @@ def _budget(rung: Mapping[str, Any]) -> str:
     if left is None or most is None:
         return ""
     window = output.ago(rung["budget_seconds"])
-    more = f", once more in {output.ago(rung['next_budget_in'])}" if rung["next_budget_in"] else ""
-    return f"done {most - left} times in the last {window}, of {most} that are allowed{more}"
+    if rung["next_budget_in"]:
+        stays = " (the halt stays after that)" if rung["refusal"] == Refusal.HALTED else ""
+        return (
+            f"limit: {most} in {window}, used up for another "
+            f"{output.ago(rung['next_budget_in'])}{stays}"
+        )
+    times = f"{most - left} time{'' if most - left == 1 else 's'}"
+    return f"done {times} in the last {window}, {most} are allowed"

@@ -225,7 +225,7 @@ def _unknown(layer: Mapping[str, Any], failing: str) -> str:
     if layer["outcome"] != "unknown" or not seen:
         return ""
     if seen[0]["outcome"] == "unknown":
-        return "it could not be looked at"
+        return f"not looked at, because {failing} fails" if failing else "it could not be looked at"
     return f"not judged while {failing} fails" if failing else "looked at too long ago to count"
 
 

@@ -116,16 +116,17 @@ def _whole(target: Mapping[str, Any], now: float, *, why: bool = False) -> None:
     since = f" for {output.ago(age)}" if age is not None else ""
     told = f": {cause}{since}" if cause else since
     if target.get("pause") and cause:
-        told = f"{since}; found: {cause}"
+        told = f"{since}; found meanwhile: {cause}"
     if _suspect(target):
         told = f"{since}; looking closer: {cause}"
-    output.say(f"{target['name']} is {output.state(target['state'])}{told}")
+    verb = "has been" if target.get("pause") and since else "is"
+    output.say(f"{target['name']} {verb} {output.state(target['state'])}{told}")
     if pause := target.get("pause"):
         left = _age(pause.get("until"), now)
-        until = f" until {_moment(pause['until'])}, for {output.ago(-left)}" if left else ""
+        until = f" until {_moment(pause['until'])}, {output.ago(-left)} from now" if left else ""
         by = f" by {pause['actor']}" if pause.get("actor") else ""
         reason = f', who said "{pause["reason"]}"' if pause.get("reason") else ""
-        output.wrapped(f"paused{until}{by}{reason}", 2)
+        output.wrapped(f"paused{until or ', with no end set,'}{by}{reason}", 2)
     explained = why and answered(target)
     if explained:
         output.mend(str(target.get("mend") or ""))
@@ -145,11 +146,11 @@ def _whole(target: Mapping[str, Any], now: float, *, why: bool = False) -> None:
         grounds(target)
     for refusal in () if explained else target.get("refusals", []):
         output.say(f"  not done: {refusal['remedy']} ({refusal['reason']})")
-    _hindsight(target)
+    _hindsight(target, least=2 if explained else 1)
 
 
-def _hindsight(target: Mapping[str, Any]) -> None:
-    for text in hindsight(target):
+def _hindsight(target: Mapping[str, Any], *, least: int = 1) -> None:
+    for text in hindsight(target, least=least):
         output.wrapped(text, 2)
 
 
@@ -165,9 +166,10 @@ def _link(link: Mapping[str, Any], forward: Mapping[str, Any], now: float) -> No
     output.say(f"  ssh link {word}{since}{following}")
     if forward:
         held = f", held by {forward['holder']}" if forward.get("holder") else ""
+        passes = "" if link.get("up") else "; nothing passes while the link is down"
         output.wrapped(
             f"forward {forward['local']} -> {forward['remote']}{held}, "
-            f"{forward['open_connections']} open",
+            f"{forward['open_connections']} open{passes}",
             2,
         )
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from watchdogd.core.answer import Way
 from watchdogd.core.model import Env, Policy, TargetState
 from watchdogd.core.rung import Rung
+from watchdogd.core.ways import Way
 from watchdogd.core.why import why
 
 
 def why_answer(
     state: TargetState, policy: Policy, env: Env, *, target: str
 ) -> Mapping[str, object]:
-    """``answer`` in sentences with its ``ways`` (commands to type), ``counted`` (against what a remedy
-    wants), ``signs`` of work, ``unread``, ``hazard``, ``rungs``, ``waits_for_person``. Times in seconds."""
+    """``answer`` in sentences with its ``ways`` (commands to type; ``forced``: over what holds the remedy
+    back), ``counted`` (against what a remedy wants), ``signs`` of work, ``processes`` (ids on the server
+    of those that show it), ``looked_at`` and ``not_looked_at`` for such signs, ``unread``, ``hazard``,
+    ``rungs``, ``waits_for_person``. Times in seconds."""
     found = why(state, policy, env)
     return {
         "answer": {
@@ -23,7 +25,8 @@ def why_answer(
             "yours": found.answer.yours,
             "remedy": None if found.answer.remedy is None else str(found.answer.remedy),
             "ways": [
-                {"does": way.does, "command": _command(way, target)} for way in found.answer.ways
+                {"does": way.does, "command": _command(way, target), "forced": way.forced}
+                for way in found.answer.ways
             ],
         },
         "counted": {
@@ -36,6 +39,9 @@ def why_answer(
             {"rank": str(sign.rank), "what": sign.what, "age": round(sign.age, 1)}
             for sign in found.signs
         ],
+        "processes": list(found.processes),
+        "looked_at": list(found.looked_at),
+        "not_looked_at": list(found.not_looked_at),
         "unread": found.unread,
         "hazard": found.hazard,
         "flapping": state.flaps.flapping,
