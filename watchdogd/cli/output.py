@@ -201,11 +201,12 @@ def ladder(layers: Sequence[Mapping[str, Any]], detail: str = "") -> None:
     """The layers, lowest first, with a mark and a word, and what was found; then the verdict's own
     ``detail``, unless a layer told it. A layer that nobody looked at is left out."""
     told = set[str]()
-    failing = next((str(one["layer"]) for one in layers if one["outcome"] == "fail"), "")
+    failing = ""  # the lowest that fails: it explains those above it, and none below
     for layer in layers:
         if not layer.get("vantage"):
             continue
         outcome = str(layer["outcome"])
+        failing = failing or (str(layer["layer"]) if outcome == "fail" else "")
         mark, color = _MARKS.get(outcome, ("?", None))
         cause = f" {layer['cause']}" if layer.get("cause") else ""
         age = f", {ago(layer['age'])} ago" if layer.get("age") is not None else ""
