@@ -56,8 +56,8 @@ def test_work_that_no_look_was_there_to_see_begins_the_hour_anew(
     happened: Callable[[World], None],
 ) -> None:
     world = hung(0.6 * HOUR)
-    world.sleep(8 * HOUR).kill_link()
     happened(world)
+    world.sleep(8 * HOUR).kill_link()
     world.play(0.9 * HOUR)
     assert world.applied == []
     world.play(0.3 * HOUR)
