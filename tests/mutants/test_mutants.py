@@ -132,7 +132,7 @@ MUTANTS = (
         "paused-is-judged",
         "I12",
         "rounds.py",
-        "    if turn.state.pause is not None and turn.state.phase not in ACTING:",
+        "    if only_shown(turn.state):",
         "    if False:",
         "nothing_is_done_while_paused",
     ),

@@ -22,10 +22,10 @@ from watchdogd.core.commands import (
     ShadowScored,
 )
 from watchdogd.core.events import DialFailed, Event, LinkUp, Observed, Woke
+from watchdogd.core.link import Dialing
 from watchdogd.core.model import (
     Account,
     Charge,
-    Dialing,
     Env,
     Incident,
     Intent,

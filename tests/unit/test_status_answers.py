@@ -13,8 +13,8 @@ from watchdogd.adapters.tokens import TokenFile
 from watchdogd.control import StatusAnswers
 from watchdogd.core.commands import StateChanged
 from watchdogd.core.events import LinkLost
+from watchdogd.core.link import Dialing
 from watchdogd.core.model import (
-    Dialing,
     Env,
     Incident,
     Intent,

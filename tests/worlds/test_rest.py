@@ -11,8 +11,9 @@ from tests.worlds.simulated import SCENARIO
 from watchdogd.core import machine
 from watchdogd.core.commands import Command
 from watchdogd.core.events import Event
+from watchdogd.core.link import Dialing
 from watchdogd.core.machine import at_rest, step
-from watchdogd.core.model import Dialing, Env, Pause, Policy, TargetState
+from watchdogd.core.model import Env, Pause, Policy, TargetState
 from watchdogd.core.words import Phase, Remedy
 from watchdogd.sim import agent
 from watchdogd.sim.agent import Agent

@@ -10,7 +10,8 @@ from dataclasses import replace
 
 from watchdogd.core.backoff import delay, doubling
 from watchdogd.core.events import DialFailed, LinkLost, LinkSilent, LinkSpeaking, LinkUp
-from watchdogd.core.model import Dialing, Env
+from watchdogd.core.link import Dialing
+from watchdogd.core.model import Env
 from watchdogd.core.words import Cause
 
 NEVER = float("inf")

@@ -53,6 +53,7 @@ from watchdogd.core.model import (
     Policy,
     TargetState,
 )
+from watchdogd.core.pacing import only_shown
 from watchdogd.core.turn import Turn
 from watchdogd.core.words import ACTING, STEADY, UP, WAITING, Cause, Layer, Outcome, Phase, State
 
@@ -249,7 +250,7 @@ def _probe(turn: Turn) -> None:
     if state.round_open and not lost:
         return
     number = state.round + 1
-    calm = state.phase is STEADY or rounds.only_shown(state)
+    calm = state.phase is STEADY or only_shown(state)
     deep = not calm or state.round % turn.policy.deep_every == 0 or seeing.death_unread(state)
     turn.change(round=number, round_open=True, round_since=now, hurry=False)
     turn.emit(Probe(round=number, deep=deep))

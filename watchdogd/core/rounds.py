@@ -22,6 +22,7 @@ from watchdogd.core.model import (
     TargetState,
     Verdict,
 )
+from watchdogd.core.pacing import only_shown, until_next
 from watchdogd.core.records import merged
 from watchdogd.core.sight import NOTHING_KNOWN, Generation, Sight
 from watchdogd.core.traces import Life
@@ -29,18 +30,13 @@ from watchdogd.core.turn import Turn
 from watchdogd.core.words import (
     ACTING,
     HARM,
-    STEADY,
     WAITING,
     Cause,
     Harm,
     Layer,
     Outcome,
     Phase,
-    Vantage,
 )
-
-SECOND_LOOK_SECONDS = 1.0
-"""After a first good round: two measurements make health, they need not be far apart."""
 
 
 def no_network(state: TargetState) -> bool:
@@ -130,7 +126,7 @@ def observed(turn: Turn, event: Observed) -> None:
     if counts:
         quiet.follow(turn, event, verdict)
         _count(turn, verdict, event.started)
-    pause = 0.0 if before.hurry else _pause(turn, event, verdict, counts=counts)
+    pause = 0.0 if before.hurry else until_next(turn, event, verdict, counts=counts)
     turn.change(
         round_open=False,
         hurry=False,
@@ -383,22 +379,3 @@ def _open(turn: Turn, streak: Streak) -> None:
             mend=state.verdict.mend,
         )
     )
-
-
-def only_shown(state: TargetState) -> bool:
-    """Paused, and no act of ours to be proved: looked at for the display, at the pace of health."""
-    return state.pause is not None and state.phase not in ACTING
-
-
-def _pause(turn: Turn, event: Observed, verdict: Verdict, *, counts: bool) -> float:
-    """Seconds until the next round."""
-    state, policy = turn.state, turn.policy
-    if state.phase is STEADY or only_shown(state):
-        # Spread over 10 %: many agents must not knock at one server in step.
-        return policy.interval * (0.95 + 0.1 * turn.env.chance)
-    first = state.phase is Phase.SUSPECT and state.streak.fails == 1
-    if first and counts and all(one.vantage is not Vantage.SERVER for one in event.observations):
-        return 0.0  # the first failure, not looked at from the server: do that too, now
-    if verdict.outcome is Outcome.OK and state.phase is not Phase.SETTLING:
-        return min(SECOND_LOOK_SECONDS, policy.suspect_interval)
-    return policy.suspect_interval

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from watchdogd.core.commands import Probe
 from watchdogd.core.events import Observed
-from watchdogd.core.model import Dialing, Observation
+from watchdogd.core.link import Dialing
+from watchdogd.core.model import Observation
 from watchdogd.core.sight import (
     ContainerSight,
     GpuDevice,
