@@ -88,8 +88,8 @@ def test_work_and_what_cannot_be_read_are_no_matter_of_time() -> None:
         assert (rung.refusal, rung.earliest) == (reason, None)
         assert told(world).answer.says.endswith(rung.detail)
         assert told(world).answer.then.startswith("yes, once ")
-        assert commands(world) == ["heal"]
-        assert ("KILLS the work" in told(world).answer.ways[0].does) is (reason is Refusal.VETO)
+        assert commands(world) == ["pause", "heal"]
+        assert ("KILLS the work" in told(world).answer.ways[1].does) is (reason is Refusal.VETO)
         assert bool(told(world).signs) is (reason is Refusal.VETO)
 
 
@@ -145,15 +145,15 @@ def test_what_holds_it_back_after_its_clocks_is_told_beforehand() -> None:
 def test_what_the_last_look_forbade_is_told_while_it_holds() -> None:
     world = healthy()
     world.runtime = Cause.RUNTIME_HUNG
-    world.forbids = (Refusal.PAUSED, "PAUSE is there")
+    world.forbids = (Refusal.PAUSED, "PAUSE exists on the server")
     while world.state.last_look is None:
         world.play(10)
     world.play(5)
     (rung,) = told(world).rungs
     assert (rung.remedy, rung.refusal) == (RESTART, Refusal.PAUSED)
-    assert "PAUSE is there" in rung.detail
-    assert told(world).answer.then.startswith("yes, once the server is looked at again, in ")
-    assert commands(world) == []  # PAUSE stops an order of a person as well
+    assert rung.detail.startswith("PAUSE exists on the server, and that file forbids restarts")
+    assert told(world).answer.then.startswith("not while that file is there; ")
+    assert commands(world) == ["pause"]  # PAUSE stops an order of a person as well
 
 
 def test_a_remedy_that_runs_is_what_comes_next() -> None:

@@ -78,7 +78,7 @@ def restarted_in_vain() -> World:
 
 
 def forbidden_on_the_server() -> World:
-    world = hung(0, forbids=(Refusal.PAUSED, "~/.watchdogd/PAUSE is there"))
+    world = hung(0, forbids=(Refusal.PAUSED, "/home/ada/.watchdogd/PAUSE exists on the server"))
     while world.state.last_look is None:
         world.play(10)
     return world.play(5)
@@ -106,11 +106,13 @@ CASES = (
         "restart_container is held back: it was seen failing for 2m 55s of the 10m that "
         "are needed (13 of 20 looks)",
         "yes, in 7m 5s at the earliest, if the fault stays and no sign of work appears",
-        "nothing to do",
+        "nothing to do; the restart then loses every kernel's variables; a pause prevents it",
         (
-            "force heal: restarts the container now, whatever of the above holds it back:"
-            " no running work was seen, but its kernels could not be asked; every kernel "
-            "loses its variables; asks before it does",
+            "pause: until you end it (watchdogd resume), watchdogd restarts nothing there, "
+            "and what is in memory stays",
+            "force heal: restarts the container now, whatever of the above holds it back: no "
+            "running work was seen, but its kernels could not be asked; every kernel loses "
+            "its variables; asks before it does",
         ),
     ),
     Case(
@@ -120,11 +122,14 @@ CASES = (
         "uses CPU: it waits until the work has ended",
         "yes, once the work has ended, whenever that is (1m after its last sign; 10m if "
         "the program that worked is still there; 1h if it holds GPU memory)",
-        "nothing to do, if that work is worth keeping; if not, force it",
+        "nothing to do while that work is worth keeping; if it is not, force it; its "
+        "variables are lost, too, once it has ended, unless you pause it before",
         (
-            "force heal: restarts the container now, whatever of the above holds it back:"
-            " KILLS the work that was seen (process 42 on the server); every kernel loses"
-            " its variables; asks before it does",
+            "pause: until you end it (watchdogd resume), watchdogd restarts nothing there, "
+            "and what is in memory stays",
+            "force heal: restarts the container now, whatever of the above holds it back: "
+            "KILLS the work that was seen (process 42 on the server); every kernel loses its "
+            "variables; asks before it does",
         ),
     ),
     Case(
@@ -135,11 +140,15 @@ CASES = (
         " memory no longer counts",
         "yes, in 18m 30s at the earliest, if the fault stays and no other sign of work "
         "appears (earlier, if the memory is freed)",
-        "nothing to do, unless you know that nothing there is worth keeping: then force it",
+        "if you need what is in memory there (GPU memory of process 42, variables), pause"
+        " it within 18m 30s; else nothing to do: the restart then ends process 42, and "
+        "every kernel loses its variables",
         (
-            "force heal: restarts the container now, whatever of the above holds it back:"
-            " KILLS the program that holds GPU memory (process 42 on the server); every "
-            "kernel loses its variables; asks before it does",
+            "pause: until you end it (watchdogd resume), watchdogd restarts nothing there, "
+            "and what is in memory stays",
+            "force heal: restarts the container now, whatever of the above holds it back: "
+            "KILLS the program that holds GPU memory (process 42 on the server); every kernel"
+            " loses its variables; asks before it does",
         ),
     ),
     Case(
@@ -148,11 +157,14 @@ CASES = (
         "restart_container is held back: nvidia-smi on the server did not answer in the "
         "last 30 s, so the GPU may be in use",
         "yes, once that can be read again and shows no work, whenever that is",
-        "find out on the server why that cannot be read",
+        "find out on the server why that cannot be read; the restart then loses every "
+        "kernel's variables; a pause prevents it",
         (
-            "force heal: restarts the container now, whatever of the above holds it back:"
-            " it may KILL work that could not be seen; every kernel loses its variables; "
-            "asks before it does",
+            "pause: until you end it (watchdogd resume), watchdogd restarts nothing there, "
+            "and what is in memory stays",
+            "force heal: restarts the container now, whatever of the above holds it back: it "
+            "may KILL work that could not be seen; every kernel loses its variables; asks "
+            "before it does",
         ),
     ),
     Case(
@@ -163,12 +175,12 @@ CASES = (
         "find out why it still fails; its log may tell (on the server: docker logs --tail"
         " 50 colab)",
         (
-            "reset: clears what halted it, and restarts nothing now; all is counted from "
-            "zero then, and watchdogd may do restart_container again in 3h 10m at the "
-            "earliest",
-            "force heal: restarts the container now, whatever of the above holds it back:"
-            " no running work was seen, but its kernels could not be asked; every kernel "
-            "loses its variables; asks before it does",
+            "reset: lifts the halt only, and restarts nothing now; all is counted from zero "
+            "then; the limit of 2 in 6h stays, and watchdogd may do restart_container again "
+            "in 3h 10m at the earliest, which loses every kernel's variables",
+            "force heal: restarts the container now, whatever of the above holds it back: no "
+            "running work was seen, but its kernels could not be asked; every kernel loses "
+            "its variables; asks before it does",
         ),
     ),
     Case(
@@ -176,10 +188,11 @@ CASES = (
         lambda: hung(HOUR, policy=Policy(mode=Mode.ASK)),
         'restart_container is held back: mode is "ask", so a person has to allow it',
         "never: it waits for a person's word",
-        "if nothing in it must be kept, approve it",
+        "if nothing in its memory must be kept, approve it",
         (
-            "approve: watchdogd then restarts the container once, at its next look; valid"
-            " for 30m; it still waits if it sees work",
+            "approve: watchdogd then restarts the container once, at its next look, within "
+            "about 15s; valid for 30m; it still waits if it sees work; every kernel loses its"
+            " variables",
         ),
     ),
     Case(
@@ -187,8 +200,8 @@ CASES = (
         lambda: hung(HOUR, policy=Policy(mode=Mode.OBSERVE)),
         'restart_container is held back: mode is "observe", so it is only watched',
         'never: mode is "observe"',
-        'do it once yourself; or set mode = "auto" (or "ask") for this target in the '
-        "configuration, and watchdogd does it from then on",
+        "do it once yourself; or set another mode for this target in the configuration: "
+        'with "auto" watchdogd does it from then on, with "ask" it asks each time',
         (
             "heal: restarts the container now, whatever of the above holds it back: no "
             "running work was seen, but its kernels could not be asked; every kernel "
@@ -200,10 +213,11 @@ CASES = (
         lambda: paused(None),
         "the target is paused by a person: nothing but its own SSH connection is repaired",
         "never, until somebody resumes it: the pause has no end",
-        "ask who paused it, or end the pause",
+        "ask ada, who paused it, or end the pause",
         (
             "resume: ends the pause; all is counted from zero then, and watchdogd may do "
-            "restart_container 10m later at the earliest",
+            "restart_container 10m later at the earliest, which loses every kernel's "
+            "variables",
         ),
     ),
     Case(
@@ -211,15 +225,18 @@ CASES = (
         lambda: hung(300, working=True),
         "restart_container is held back: a kernel or a program other than Jupyter itself "
         "uses CPU: it waits until the work has ended; besides, it was seen failing for 4m"
-        " 40s of the 10m that are needed (20 of 20 looks)",
+        " 40s of the 10m that are needed",
         "yes, when both hold: 5m 20s have passed, and the work has ended, whenever that "
         "is (1m after its last sign; 10m if the program that worked is still there; 1h if"
         " it holds GPU memory)",
-        "nothing to do, if that work is worth keeping; if not, force it",
+        "nothing to do while that work is worth keeping; if it is not, force it; its "
+        "variables are lost, too, once it has ended, unless you pause it before",
         (
-            "force heal: restarts the container now, whatever of the above holds it back:"
-            " KILLS the work that was seen (process 42 on the server); every kernel loses"
-            " its variables; asks before it does",
+            "pause: until you end it (watchdogd resume), watchdogd restarts nothing there, "
+            "and what is in memory stays",
+            "force heal: restarts the container now, whatever of the above holds it back: "
+            "KILLS the work that was seen (process 42 on the server); every kernel loses its "
+            "variables; asks before it does",
         ),
     ),
     Case(
@@ -228,11 +245,15 @@ CASES = (
         "restart_container is held back: the server is overloaded (load 9.0 per core, "
         "limit 4), so it may only be slow, not hung",
         "yes, once the load is at most 4 per core, whenever that is",
-        "log in to the server and see what causes it (top); it may be your own job",
+        "log in to the server and see what causes it (top); it may be your own job; the "
+        "restart then loses every kernel's variables; a pause prevents it",
         (
-            "force heal: restarts the container now, whatever of the above holds it back:"
-            " no running work was seen, but what slows the server down may be work in it;"
-            " every kernel loses its variables; asks before it does",
+            "pause: until you end it (watchdogd resume), watchdogd restarts nothing there, "
+            "and what is in memory stays",
+            "force heal: restarts the container now, whatever of the above holds it back: no "
+            "running work was seen, but its kernels could not be asked; besides, what slows "
+            "the server down may be work in it; every kernel loses its variables; asks before"
+            " it does",
         ),
     ),
     Case(
@@ -257,10 +278,12 @@ CASES = (
     Case(
         "rebooted",
         rebooted,
-        "restart_container is held back: this agent never saw it healthy since it was "
-        "started; besides, what was started lately is given another 4m 35s",
-        "never: watchdogd restarts only what it has seen healthy since its last start",
-        "decide whether what runs in it is worth keeping; if not, force it",
+        "restart_container is held back: watchdogd has not seen it healthy since the "
+        "server was started anew; besides, the server booted lately, and what starts with"
+        " it is given another 4m 35s",
+        "never: until it was seen healthy once, watchdogd does not restart it",
+        "wait another 10m first, it may get healthy; then decide whether what runs in it "
+        "is worth keeping; if not, force it",
         (
             "force heal: restarts the container now, whatever of the above holds it back:"
             " it may KILL work that could not be seen; every kernel loses its variables; "
@@ -279,9 +302,10 @@ CASES = (
         "ask_and_work_seen",
         lambda: hung(HOUR, policy=Policy(mode=Mode.ASK), working=True),
         "restart_container is held back: a kernel or a program other than Jupyter itself "
-        "uses CPU: it waits until the work has ended",
-        "never: even when the work has ended, a person is asked first",
-        "nothing to do, if that work is worth keeping; if not, force it",
+        'uses CPU: it waits until the work has ended; and mode is "ask"',
+        "never: without a person's word nothing is restarted, even when the work has ended",
+        "leave that work alone while it is worth keeping: once it has ended watchdogd "
+        "asks, and only then an approval counts; if it is not worth keeping, force it",
         (
             "force heal: restarts the container now, whatever of the above holds it back:"
             " KILLS the work that was seen (process 42 on the server); every kernel loses"
@@ -291,27 +315,31 @@ CASES = (
     Case(
         "budget_spent",
         restarted_twice,
-        "restart_container is held back: it was done as often as allowed (2 in 6 h, 3 in "
-        "24 h); once more in 3h 10m, unless a person does it",
+        "restart_container is held back: it was done as often as allowed (2 in 6h); once "
+        "more in 3h 10m, unless a person does it",
         "yes, in 3h 10m at the earliest, if the fault stays and no sign of work appears",
         "find out why it fails again and again; its log may tell (on the server: docker "
-        "logs --tail 50 colab)",
+        "logs --tail 50 colab); the restart then loses every kernel's variables; a pause "
+        "prevents it",
         (
-            "force heal: restarts the container now, whatever of the above holds it back:"
-            " no running work was seen, but its kernels could not be asked; every kernel "
-            "loses its variables; asks before it does",
+            "pause: until you end it (watchdogd resume), watchdogd restarts nothing there, "
+            "and what is in memory stays",
+            "force heal: restarts the container now, whatever of the above holds it back: no "
+            "running work was seen, but its kernels could not be asked; every kernel loses "
+            "its variables; asks before it does",
         ),
     ),
     Case(
         "restarted_in_vain",
         restarted_in_vain,
         "restart_container is held back: it was restarted already and has not been healthy since",
-        "never: watchdogd restarts only what it has seen healthy since its last start",
+        "never: until it was seen healthy once, watchdogd does not restart it",
         "find out why it still fails; its log may tell (on the server: docker logs --tail"
         " 50 colab)",
         (
-            "approve: watchdogd then restarts the container once, in 19m 56s at the "
-            "earliest; valid for 30m; it still waits if it sees work",
+            "approve: watchdogd then restarts the container once, in 19m 56s at the earliest "
+            "(the pause after the last one); valid for 30m; it still waits if it sees work; "
+            "every kernel loses its variables",
         ),
     ),
     Case(
@@ -320,11 +348,13 @@ CASES = (
         "restart_container is held back: the server booted 1m ago and is left alone for "
         "its first 2m",
         "yes, in 45s at the earliest, if the fault stays and no sign of work appears",
-        "nothing to do",
+        "nothing to do; the restart then loses every kernel's variables; a pause prevents it",
         (
-            "force heal: restarts the container now, whatever of the above holds it back:"
-            " no running work was seen, but its kernels could not be asked; every kernel "
-            "loses its variables; asks before it does",
+            "pause: until you end it (watchdogd resume), watchdogd restarts nothing there, "
+            "and what is in memory stays",
+            "force heal: restarts the container now, whatever of the above holds it back: no "
+            "running work was seen, but its kernels could not be asked; every kernel loses "
+            "its variables; asks before it does",
         ),
     ),
     Case(
@@ -332,29 +362,37 @@ CASES = (
         lambda: paused(2 * HOUR),
         "the target is paused by a person: nothing but its own SSH connection is repaired",
         "yes: the pause ends in 59m 55s; all is counted from zero then, and watchdogd may"
-        " do restart_container 10m later at the earliest",
-        "ask who paused it, or end the pause",
+        " do restart_container 10m later at the earliest, which loses every kernel's "
+        "variables",
+        "ask ada, who paused it, or end the pause",
         (
             "resume: ends the pause; all is counted from zero then, and watchdogd may do "
-            "restart_container 10m later at the earliest",
+            "restart_container 10m later at the earliest, which loses every kernel's "
+            "variables",
         ),
     ),
     Case(
         "pause_file_on_the_server",
         forbidden_on_the_server,
-        "restart_container is held back: ~/.watchdogd/PAUSE is there (so the last look on"
-        " the server; again in 29m 51s)",
-        "yes, once the server is looked at again, in 29m 51s, and nothing there forbids it",
-        "ask who put that file there, and remove it if you may",
-        (),
+        "restart_container is held back: /home/ada/.watchdogd/PAUSE exists on the server,"
+        " and that file forbids restarts (seen by the last look on the server; the next "
+        "one is in 29m 51s)",
+        "not while that file is there; at the first look after it is gone, the next in 29m 51s",
+        "see whose file it is (on the server: ls -l ~/.watchdogd/PAUSE), and remove it if"
+        " you may; the restart then loses every kernel's variables; a pause prevents it",
+        (
+            "pause: until you end it (watchdogd resume), watchdogd restarts nothing there, "
+            "and what is in memory stays",
+        ),
     ),
     Case(
         "training_advances",
         lambda: hung(HOUR, policy=Policy(watches_training=True), steps=1.0),
         "restart_container is held back: the progress file was written 15 s ago: it waits"
         " until the work has ended",
-        "never: while the training goes on it waits, and when that stands still a person is asked",
-        "nothing to do, if that work is worth keeping; if not, force it",
+        "never: as long as a progress file or a checkpoint advances it waits, and once "
+        "none did for 30m or more, a person is asked",
+        "nothing to do while that work is worth keeping; if it is not, force it",
         (
             "force heal: restarts the container now, whatever of the above holds it back:"
             " KILLS the work that was seen; every kernel loses its variables; asks before"
@@ -367,11 +405,13 @@ CASES = (
         "restart_session is held back: it was seen failing for 2m 55s of the 10m that are"
         " needed (13 of 20 looks)",
         "yes, in 7m 5s at the earliest, if the fault stays and no sign of work appears",
-        "nothing to do",
+        "nothing to do; the restart then loses every kernel's variables; a pause prevents it",
         (
-            "force heal: restarts the command in its tmux session now, whatever of the "
-            "above holds it back: no running work was seen, but its kernels could not be "
-            "asked; every kernel loses its variables; asks before it does",
+            "pause: until you end it (watchdogd resume), watchdogd restarts nothing there, "
+            "and what is in memory stays",
+            "force heal: restarts the command in its tmux session now, whatever of the above "
+            "holds it back: no running work was seen, but its kernels could not be asked; "
+            "every kernel loses its variables; asks before it does",
         ),
     ),
     Case(
@@ -381,10 +421,13 @@ CASES = (
         "something else is wrong",
         "yes, once enough of those restarts are older than 24h, whenever that is",
         "find out why it still fails; its log may tell (on the server: docker logs --tail"
-        " 50 colab)",
+        " 50 colab); the restart then loses every kernel's variables; a pause prevents it",
         (
-            "approve: watchdogd then restarts the container once, at its next look; valid"
-            " for 30m; it still waits if it sees work",
+            "approve: watchdogd then restarts the container once, at its next look, within "
+            "about 15s; valid for 30m; it still waits if it sees work; every kernel loses its"
+            " variables",
+            "pause: until you end it (watchdogd resume), watchdogd restarts nothing there, "
+            "and what is in memory stays",
         ),
     ),
 )

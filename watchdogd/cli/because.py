@@ -34,15 +34,18 @@ def grounds(target: Mapping[str, Any]) -> None:
     if target.get("cause") and (_can_end_work(why["rungs"]) or target.get("pause")):
         _work(why)
     if why["hazard"] or _can_end_work(why["rungs"]):
-        output.wrapped(
-            "hazards on the server (disk, load, a fresh boot, GPU driver): "
-            + (why["hazard"] or "none seen"),
-            2,
-        )
+        output.wrapped(_hazards(why), 2)
     if why.get("flapping"):
         output.wrapped("its health comes and goes (flapping)", 2)
     for rung in why["rungs"]:
         _rung(rung, told=rung["remedy"] == why["answer"].get("remedy"))
+
+
+def _hazards(why: Mapping[str, Any]) -> str:
+    if why["hazard"]:
+        return f"hazard on the server: {why['hazard']}"
+    kinds = ", ".join(why.get("hazards_looked_for", ()))
+    return f"hazards on the server ({kinds}): none seen" if kinds else "hazards: not looked for now"
 
 
 def _can_end_work(rungs: Sequence[Mapping[str, Any]]) -> bool:
@@ -65,16 +68,21 @@ def _counted(target: Mapping[str, Any], why: Mapping[str, Any]) -> None:
 def _work(why: Mapping[str, Any]) -> None:
     ids = ", ".join(str(one) for one in why.get("processes", ()))
     by = f"; process {ids} on the server" if ids else ""
+    before = why.get("looked_ago") or 0.0
+    then = f" (as of {output.ago(before)} ago)" if before else ""
     for sign in why["signs"]:
-        output.wrapped(f"sign of work: {sign['what']} (seen {output.ago(sign['age'])} ago{by})", 2)
+        output.wrapped(
+            f"sign of work: {sign['what']} (seen {output.ago(sign['age'] + before)} ago{by})", 2
+        )
     if why["signs"]:
         return
     if why["unread"]:
-        output.wrapped(f"signs of work: not known: {why['unread']}", 2)
+        output.wrapped(f"signs of work{then}: not known: {why['unread']}", 2)
         return
     missed = ", ".join(why.get("not_looked_at", ()))
     blind = f"; not readable now: {missed}" if missed else ""
-    output.wrapped(f"signs of work: none in {', '.join(why.get('looked_at', ()))}{blind}", 2)
+    seen = ", ".join(why.get("looked_at", ()))
+    output.wrapped(f"signs of work{then}: none in {seen}{blind}", 2)
 
 
 def _rung(rung: Mapping[str, Any], *, told: bool) -> None:
@@ -89,7 +97,7 @@ def _budget(rung: Mapping[str, Any]) -> str:
     left, most = rung.get("budget"), rung.get("budget_of")
     if left is None or most is None:
         return ""
-    window = output.ago(rung["budget_seconds"])
+    window = f"{rung['budget_seconds'] / 3600:.0f}h"
     if rung["next_budget_in"]:
         stays = " (the halt stays after that)" if rung["refusal"] == Refusal.HALTED else ""
         return (

@@ -26,6 +26,7 @@ LOGIN = (Cause.AUTH, Cause.HOST_KEY)
 WIDTH = 80
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+_UNLOOKED = "not looked at, because"
 _COLOR = re.compile("(\x1b\\[[0-9;]{0,8}m)")
 _MARKS = {"ok": ("+", "green"), "fail": ("x", "red"), "unknown": ("?", "yellow")}
 _COLORS = {
@@ -211,8 +212,9 @@ def ladder(layers: Sequence[Mapping[str, Any]], detail: str = "") -> None:
         cause = f" {layer['cause']}" if layer.get("cause") else ""
         age = f", {ago(layer['age'])} ago" if layer.get("age") is not None else ""
         head = paint(f"{mark} {layer['layer']:<10}{outcome}{cause}", color)
-        say(f"  {head} (from the {layer['vantage']}{age})")
         found = str(layer.get("detail") or _unknown(layer, failing))
+        looked = "" if found.startswith(_UNLOOKED) else f" (from the {layer['vantage']}{age})"
+        say(f"  {head}{looked}")
         if outcome != "ok" and found and found not in told:
             told.add(found)
             wrapped(found, 6)
@@ -226,7 +228,7 @@ def _unknown(layer: Mapping[str, Any], failing: str) -> str:
     if layer["outcome"] != "unknown" or not seen:
         return ""
     if seen[0]["outcome"] == "unknown":
-        return f"not looked at, because {failing} fails" if failing else "it could not be looked at"
+        return f"{_UNLOOKED} {failing} fails" if failing else "it could not be looked at"
     return f"not judged while {failing} fails" if failing else "looked at too long ago to count"
 
 

@@ -114,7 +114,11 @@ def _observing(target: Mapping[str, Any]) -> str:
 def _whole(target: Mapping[str, Any], now: float, *, why: bool = False) -> None:
     age, cause = _age(target.get("since"), now), target.get("cause")
     since = f" for {output.ago(age)}" if age is not None else ""
-    told = f": {cause}{since}" if cause else since
+    told = f": {cause}{since}" if cause and cause != target["state"] else since
+    counted = ((target.get("why") or {}).get("counted") or {}) if why else {}
+    if cause and target["state"] in ("down", "degraded") and counted.get("fails"):
+        # The clock that the answer below counts by, so that one time is told, not two.
+        told = f": {cause}, seen failing for {output.ago(counted['seconds'])}"
     if target.get("pause") and cause:
         told = f"{since}; found meanwhile: {cause}"
     if _suspect(target):
@@ -138,8 +142,8 @@ def _whole(target: Mapping[str, Any], now: float, *, why: bool = False) -> None:
         output.mend(str(target.get("mend") or ""))
     _link(target.get("link") or {}, target.get("forward") or {}, now)
     if incident := target.get("incident"):
-        tried = ", ".join(incident["remedies"]) or "nothing yet"
-        output.wrapped(f"incident {incident['id']}: {incident['cause']}; tried in it: {tried}", 2)
+        tried = f"{incident['cause']}; tried in this incident: {_tried(incident)}"
+        output.wrapped(f"incident {incident['id']}: {tried}", 2)
     if remedy := target.get("remedy"):
         output.say(f"  running: {remedy['remedy']}, {output.ago(remedy['age'])} so far")
     if explained:
@@ -147,6 +151,15 @@ def _whole(target: Mapping[str, Any], now: float, *, why: bool = False) -> None:
     for refusal in () if explained else target.get("refusals", []):
         output.say(f"  not done: {refusal['remedy']} ({refusal['reason']})")
     _hindsight(target, least=2 if explained else 1)
+
+
+def _tried(incident: Mapping[str, Any]) -> str:
+    refused = incident.get("refused")
+    names = (
+        f"{name} (the last time refused on the server)" if name == refused else str(name)
+        for name in incident["remedies"]
+    )
+    return ", ".join(names) or "nothing yet"
 
 
 def _hindsight(target: Mapping[str, Any], *, least: int = 1) -> None:

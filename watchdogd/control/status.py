@@ -243,6 +243,7 @@ def _incident(state: TargetState) -> dict[str, object] | None:
         "opened": _iso(incident.opened_wall),
         "remedies": [str(remedy) for remedy in incident.remedies],
         "failed": [str(remedy) for remedy in incident.failed],
+        "refused": None if state.last_look is None else str(state.last_look[0]),
         "usable_again": incident.usable_again_boot is not None,
     }
 

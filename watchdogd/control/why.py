@@ -15,8 +15,9 @@ def why_answer(
 ) -> Mapping[str, object]:
     """``answer`` in sentences with its ``ways`` (commands to type; ``forced``: over what holds the remedy
     back), ``counted`` (against what a remedy wants), ``signs`` of work, ``processes`` (ids on the server
-    of those that show it), ``looked_at`` and ``not_looked_at`` for such signs, ``unread``, ``hazard``,
-    ``rungs``, ``waits_for_person``. Times in seconds."""
+    of those that show it), ``looked_at`` and ``not_looked_at`` for such signs, ``unread``, all three as
+    of ``looked_ago``, ``hazard`` of the kinds ``hazards_looked_for``, ``rungs``, ``waits_for_person``.
+    Times in seconds."""
     found = why(state, policy, env)
     return {
         "answer": {
@@ -43,7 +44,9 @@ def why_answer(
         "looked_at": list(found.looked_at),
         "not_looked_at": list(found.not_looked_at),
         "unread": found.unread,
+        "looked_ago": round(found.looked_ago, 1),
         "hazard": found.hazard,
+        "hazards_looked_for": list(found.hazards_looked_for),
         "flapping": state.flaps.flapping,
         "rungs": [_rung(one) for one in found.rungs],
         "waits_for_person": None if found.waits_for_person is None else str(found.waits_for_person),

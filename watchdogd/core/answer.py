@@ -7,13 +7,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from watchdogd.core.holds import NOTHING, by_itself, yours
+from watchdogd.core.holds import COST, NOTHING, asks_besides, by_itself, ends_by_itself, yours
 from watchdogd.core.lengths import length
 from watchdogd.core.model import Env, Policy, TargetState
 from watchdogd.core.operating import pause_left
-from watchdogd.core.rung import Rung
+from watchdogd.core.rung import Rung, ends_work
 from watchdogd.core.unaided import unaided
-from watchdogd.core.ways import Way, Work, anew, resume, ways
+from watchdogd.core.ways import PAUSE, Way, Work, anew, resume, ways
 from watchdogd.core.words import Phase, Refusal, Remedy
 
 
@@ -42,13 +42,12 @@ def answer(
     if state.pause is not None:
         return _paused(state, policy, env)
     if state.verdict.cause is None:
-        fine = "nothing is wrong" if state.verdict.usable else "the next round of probes is awaited"
-        return Answer(says=fine)
+        return _no_cause(state)
     if not rungs:
         return _no_remedy(state)
     rung = main(rungs)
     if rung.refusal is None and state.phase is not Phase.SUSPECT:
-        return Answer(says=f"{rung.remedy} is what is done now", remedy=rung.remedy)
+        return _next(rung, policy)
     return _held(rung, state, policy, work)
 
 
@@ -57,6 +56,27 @@ def main(rungs: Sequence[Rung]) -> Rung:
     ready = [one for one in rungs if one.refusal is None]
     timed = [one for one in rungs if one.earliest is not None]
     return ready[0] if ready else min(timed, key=lambda one: one.earliest or 0.0, default=rungs[-1])
+
+
+def _no_cause(state: TargetState) -> Answer:
+    if state.verdict.usable:
+        return Answer(says="nothing is wrong", then="nothing has to come", yours=NOTHING)
+    says = "the next round of probes is awaited"
+    return Answer(says=says, then="yes, it is judged after that round", yours=NOTHING)
+
+
+def _next(rung: Rung, policy: Policy) -> Answer:
+    """Nothing holds it back."""
+    soon = length(policy.suspect_interval + policy.timeout)
+    comes = ends_work(rung.remedy)
+    unless = ", if the fault stays and no sign of work appears" if comes else ", if the fault stays"
+    return Answer(
+        says=f"nothing holds {rung.remedy} back; it is next",
+        then=f"yes, at the next look, within about {soon}{unless}",
+        yours=f"{NOTHING}; {COST}" if comes else NOTHING,
+        ways=(PAUSE,) if comes else (),
+        remedy=rung.remedy,
+    )
 
 
 def _at_work(state: TargetState, remedy: Remedy) -> Answer:
@@ -78,17 +98,24 @@ def _paused(state: TargetState, policy: Policy, env: Env) -> Answer:
     return Answer(
         says="the target is paused by a person: nothing but its own SSH connection is repaired",
         then=then or "never, until somebody resumes it: the pause has no end",
-        yours="ask who paused it, or end the pause",
+        yours=f"ask {_who(state)}, or end the pause",
         ways=(resume(state, policy),),
     )
+
+
+def _who(state: TargetState) -> str:
+    named = state.pause.actor if state.pause is not None else ""
+    return f"{named}, who paused it" if named else "who paused it"
 
 
 def _no_remedy(state: TargetState) -> Answer:
     verdict = state.verdict
     if verdict.usable:
-        return Answer(says="it works, and nothing that could interrupt it is worth the risk")
+        says = "it works, and nothing that could interrupt it is worth the risk"
+        return Answer(says=says, then="never, while it works", yours=NOTHING)
     if state.phase is Phase.SUSPECT:
-        return Answer(says="the fault is not believed before it was seen again", yours=NOTHING)
+        says = "the fault is not believed before it was seen again"
+        return Answer(says=says, then="yes, it is judged at the next look", yours=NOTHING)
     told = unaided(verdict.cause, verdict.detail, verdict.mend)
     return Answer(says=told.says, then=told.then, yours=told.yours)
 
@@ -98,10 +125,13 @@ def _held(rung: Rung, state: TargetState, policy: Policy, work: Work) -> Answer:
     reason = rung.refusal or Refusal.GRACE
     if rung.after is not None:
         detail, reason = f"{rung.after[1]}; besides, {detail}", rung.after[0]
+    if asks_besides(rung, reason):
+        detail = f'{detail}; and mode is "ask"'
+    comes = ends_by_itself(rung, reason, state, policy, work.signs)
     return Answer(
         says=f"{rung.remedy} is held back: {detail}",
         then=by_itself(rung, reason, state, policy, work.signs),
-        yours=yours(rung, reason, state, policy),
-        ways=ways(rung, reason, state, policy, work),
+        yours=yours(rung, reason, state, policy, work, comes=comes),
+        ways=ways(rung, reason, state, policy, work, comes=comes),
         remedy=rung.remedy,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from watchdogd.core import dialing, life
+from watchdogd.core import dialing, life, new
 from watchdogd.core.budget import ages, limits, remaining, seconds_until_one
 from watchdogd.core.confirming import NO_NETWORK, ONCE, SHORT_FAILS, TWICE, confirmed
 from watchdogd.core.ladders import ladder
@@ -74,7 +74,9 @@ def _cooldown(remedy: Remedy, state: TargetState, env: Env) -> Refused:
         return None
     if state.last_look is not None and state.last_look[0] is remedy:
         _, reason, found = state.last_look
-        return reason, f"{found} (so the last look on the server; again in {length(wait)})"
+        held = ", and that file forbids restarts" if reason is Refusal.PAUSED else ""
+        looks = f"seen by the last look on the server; the next one is in {length(wait)}"
+        return reason, f"{found}{held} ({looks})"
     return Refusal.COOLDOWN, f"tried lately, again in {length(wait)}"
 
 
@@ -83,7 +85,11 @@ def _budget(remedy: Remedy, state: TargetState, policy: Policy, env: Env) -> Ref
     if left is None or left > 0:
         return None
     wait = seconds_until_one(remedy, state, policy, env)
-    allowed = ", ".join(f"{most} in {span / 3600:.0f} h" for most, span in limits(remedy, policy))
+    spent = ages(remedy, state, env)
+    windows = [
+        one for one in limits(remedy, policy) if sum(age < one[1] for age in spent) >= one[0]
+    ]
+    allowed = ", ".join(f"{most} in {span / 3600:.0f}h" for most, span in windows)
     return Refusal.BUDGET, (
         f"it was done as often as allowed ({allowed}); once more in {length(wait)}, unless a person does it"
     )
@@ -139,13 +145,8 @@ def _sight(state: TargetState, policy: Policy, env: Env) -> Refused:
     return None
 
 
-def _grace(state: TargetState, env: Env, until: float) -> Refused:
-    wait = until - env.run
-    return (
-        (Refusal.GRACE, f"what was started lately is given another {length(wait)}")
-        if wait > 0
-        else None
-    )
+def _grace(state: TargetState, policy: Policy, env: Env, until: float) -> Refused:
+    return (Refusal.GRACE, new.grace(state, policy, env, until)) if until > env.run else None
 
 
 def _person(state: TargetState) -> Refused:
@@ -189,7 +190,7 @@ def _restoring(remedy: Remedy, state: TargetState, policy: Policy, env: Env) -> 
         _unless(allowed, _second_oom(state))
         or _observing(state, policy, env)
         or _sight(state, policy, env)
-        or _grace(state, env, state.grace_until)
+        or _grace(state, policy, env, state.grace_until)
         or _second_read(state, policy)
         or _hazard(state, destructive=False)
         or _unless(allowed, _person(state))
@@ -252,8 +253,8 @@ def _destructive(remedy: Remedy, state: TargetState, policy: Policy, env: Env) -
         or _unless(allowed, _all_halted(policy, env))
         or _observing(state, policy, env)
         or _confirmed_on_server(state, policy, env)
-        or _grace(state, env, max(state.grace_until, state.destructive_grace_until))
-        or _unless(allowed, _unarmed(state))
+        or _grace(state, policy, env, max(state.grace_until, state.destructive_grace_until))
+        or _unless(allowed, _unarmed(state, policy))
         or _long(state, policy)
         or _flapping(state)
         or _unless(allowed, _working(state, policy, env))
@@ -328,14 +329,14 @@ def _confirmed_on_server(state: TargetState, policy: Policy, env: Env) -> Refuse
     return None
 
 
-def _unarmed(state: TargetState) -> Refused:
+def _unarmed(state: TargetState, policy: Policy) -> Refused:
     known = state.armed
     if known is None or known.differs(state.generation):
         if state.incident is not None and any(
             HARM[one] is Harm.DESTRUCTIVE for one in state.incident.failed
         ):
             return Refusal.HALTED, "it was restarted already and has not been healthy since"
-        return Refusal.UNARMED, "this agent never saw it healthy since it was started"
+        return Refusal.UNARMED, new.unproved(state, policy)
     if known.container is None:
         return Refusal.UNARMED, "when it was healthy, this agent could not see which one it is"
     return None
@@ -358,9 +359,10 @@ def _long(state: TargetState, policy: Policy) -> Refused:
     fails, seconds = confirmation(state, policy, Harm.DESTRUCTIVE)
     if streak.fails >= fails and streak.observed_seconds >= seconds:
         return None
+    looks = f" ({streak.fails} of {fails} looks)" if streak.fails < fails else ""
     return Refusal.GRACE, (
         f"it was seen failing for {length(min(streak.observed_seconds, seconds))} of the "
-        f"{length(seconds)} that are needed ({min(streak.fails, fails)} of {fails} looks)"
+        f"{length(seconds)} that are needed{looks}"
     )
 
 
@@ -382,7 +384,8 @@ def _working(state: TargetState, policy: Policy, env: Env) -> Refused:
     if life.overdue(state, policy, env.run):
         return (
             Refusal.ASK,
-            "the training stands still though something of it may still run: a person decides",
+            f"the training stands still ({life.standstill(state, env.run)}) though something of it "
+            "may still run: a person decides",
         )
     return None
 

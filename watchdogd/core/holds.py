@@ -13,6 +13,7 @@ from watchdogd.core.lengths import length
 from watchdogd.core.life import PRESENCE_SECONDS, SIGN_SECONDS, Rank, Sign
 from watchdogd.core.model import Policy, TargetState
 from watchdogd.core.rung import WAITING, Rung, ends_work
+from watchdogd.core.ways import Work
 from watchdogd.core.words import Cause, Mode, Refusal
 
 NO_LIMIT = "whenever that is"
@@ -32,19 +33,22 @@ NEVER: dict[Refusal, str] = {
     Refusal.OPERATOR: "what a person did is not undone; a person has to start it",
     Refusal.HALTED: "it stays halted until a person resets it",
     Refusal.FAILED_START: "it stays so until a person resets it",
-    Refusal.UNARMED: "watchdogd restarts only what it has seen healthy since its last start",
+    Refusal.UNARMED: "until it was seen healthy once, watchdogd does not restart it",
 }
 """Why it never ends without a person."""
 NOTHING = "nothing to do"
+COST = "the restart then loses every kernel's variables; a pause prevents it"
+"""Of what comes by itself and ends what runs: to do nothing is a decision, too."""
 YOURS: dict[Refusal, str] = {
-    Refusal.VETO: "nothing to do, if that work is worth keeping; if not, force it",
+    Refusal.VETO: "nothing to do while that work is worth keeping; if it is not, force it",
     Refusal.NO_SIGHT: "look on the server why that cannot be seen",
     Refusal.UNARMED: "decide whether what runs in it is worth keeping; if not, force it",
-    Refusal.PAUSED: "ask who put that file there, and remove it if you may",
+    Refusal.PAUSED: "see whose file it is (on the server: ls -l ~/.watchdogd/PAUSE), and remove it if "
+    "you may",
     Refusal.BUDGET: "find out why it fails again and again",
-    Refusal.OBSERVE: 'do it once yourself; or set mode = "auto" (or "ask") for this target in the '
-    "configuration, and watchdogd does it from then on",
-    Refusal.ASK: "if nothing in it must be kept, approve it",
+    Refusal.OBSERVE: "do it once yourself; or set another mode for this target in the configuration: "
+    'with "auto" watchdogd does it from then on, with "ask" it asks each time',
+    Refusal.ASK: "if nothing in its memory must be kept, approve it",
     Refusal.OPERATOR: "ask who stopped it, before you start it",
     Refusal.HALTED: "find out why it still fails",
     Refusal.FAILED_START: "find out what keeps it from starting",
@@ -74,9 +78,28 @@ def by_itself(
     return f"yes, {ends}{wait}{_once(rung, reason, state, policy)}, {NO_LIMIT}{ended}"
 
 
+def ends_by_itself(
+    rung: Rung, reason: Refusal, state: TargetState, policy: Policy, signs: Sequence[Sign]
+) -> bool:
+    """Is it one that ends what runs, and comes without a person's word?"""
+    asked = policy.mode is not Mode.AUTO and _own_trouble(reason, policy)
+    never = asked or _never(rung, reason, state, policy, signs)
+    return ends_work(rung.remedy) and (rung.earliest is not None or not never)
+
+
+def asks_besides(rung: Rung, reason: Refusal) -> bool:
+    """Will a person be asked once what is told of it has ended?"""
+    asks = rung.beyond is not None and rung.beyond[0] is Refusal.ASK
+    return asks and reason not in NEVER
+
+
 def _timed(rung: Rung, state: TargetState, seconds: float) -> str:
     wait = _when(seconds)
     if _last_looks(rung, state):
+        if rung.refusal is Refusal.PAUSED:
+            return (
+                f"not while that file is there; at the first look after it is gone, the next {wait}"
+            )
         return f"yes, once the server is looked at again, {wait}, and nothing there forbids it"
     if not ends_work(rung.remedy):
         return f"yes, {wait} at the earliest, if the fault stays"
@@ -117,15 +140,20 @@ def _never(
     if reason is Refusal.VETO and rung.hazard is not None and not rung.hazard.passes:
         return f"not before {rung.hazard.once}"
     if reason is Refusal.VETO and signs and signs[0].rank is Rank.PROGRESS:
-        return "while the training goes on it waits, and when that stands still a person is asked"
+        still = length(policy.stall_after)
+        return (
+            "as long as a progress file or a checkpoint advances it waits, and once none did for "
+            f"{still} or more, a person is asked"
+        )
     if reason in NEVER:
         asks = reason is Refusal.ASK and rung.refusal is not Refusal.ASK
         return f"a person is asked, {_when(rung.wait)} at the earliest" if asks else NEVER[reason]
     if rung.beyond is None or rung.beyond[0] not in NEVER:
         return ""
-    asks = rung.beyond[0] is Refusal.ASK
-    lasting = "a person is asked first" if asks else NEVER[rung.beyond[0]]
-    return f"even when {_once(rung, reason, state, policy)}, {lasting}"
+    once = _once(rung, reason, state, policy)
+    if asks_besides(rung, reason):
+        return f"without a person's word nothing is restarted, even when {once}"
+    return f"even when {once}, {NEVER[rung.beyond[0]]}"
 
 
 def _when(seconds: float) -> str:
@@ -170,8 +198,29 @@ def _silence(policy: Policy) -> str:
     )
 
 
-def yours(rung: Rung, reason: Refusal, state: TargetState, policy: Policy) -> str:
-    """What of it is a person's part."""
+def yours(
+    rung: Rung, reason: Refusal, state: TargetState, policy: Policy, work: Work, *, comes: bool
+) -> str:
+    """What of it is a person's part; ``comes``: a restart follows by itself, which has its cost."""
+    part = _part(rung, reason, state, policy)
+    if comes and rung.held_memory and rung.earliest is not None:
+        return _kept_memory(rung.earliest, work)
+    if comes and work.signs and _work(rung, reason):
+        return f"{part}; its variables are lost, too, once it has ended, unless you pause it before"
+    return f"{part}; {COST}" if comes else part
+
+
+def _kept_memory(seconds: float, work: Work) -> str:
+    ids = f" of {work.named}" if work.named else ""
+    ends = f"ends {work.named}" if work.named else "ends what holds it"
+    return (
+        f"if you need what is in memory there (GPU memory{ids}, variables), pause it within "
+        f"{length(seconds)}; else nothing to do: the restart then {ends}, and every kernel loses its "
+        "variables"
+    )
+
+
+def _part(rung: Rung, reason: Refusal, state: TargetState, policy: Policy) -> str:
     if _own_trouble(reason, policy):
         log = "read in the agent's log why it crashed"
         return log if state.journal_ok else "look at the disk under the agent's state folder"
@@ -179,8 +228,13 @@ def yours(rung: Rung, reason: Refusal, state: TargetState, policy: Policy) -> st
         return "compare the host key with what the server's owner says"
     if reason is Refusal.VETO and rung.hazard is not None:
         return rung.hazard.yours
-    if rung.held_memory and rung.earliest is not None:
-        return "nothing to do, unless you know that nothing there is worth keeping: then force it"
+    if reason is Refusal.UNARMED and rung.wait >= 1:
+        return f"wait another {length(rung.wait)} first, it may get healthy; then {YOURS[reason]}"
+    if asks_besides(rung, reason) and _work(rung, reason):
+        return (
+            "leave that work alone while it is worth keeping: once it has ended watchdogd asks, and only "
+            "then an approval counts; if it is not worth keeping, force it"
+        )
     asks_later = reason is Refusal.ASK and rung.refusal is not Refusal.ASK
     if asks_later or (reason is Refusal.VETO and rung.earliest is not None):
         return NOTHING

@@ -45,6 +45,7 @@ BASELINE_SECONDS = 120.0
 SLOW_PHASES = frozenset({"checkpoint", "compile", "data"})
 """What a progress file may say that it is doing, and then three times the time is given."""
 GOOD_MOMENT_SECONDS = 120.0
+READ_ONCE = "what runs in the runtime was read only once so far, so it may be at work"
 SLOW_FACTOR, GAP_FACTOR, GAPS_KEPT = 3.0, 5.0, 9
 
 
@@ -84,6 +85,19 @@ def overdue(state: TargetState, policy: Policy, run: float) -> bool:
     return bool(known) and all(_age(one, run) > deadline(one, policy) for one in known)
 
 
+def standstill(state: TargetState, run: float) -> str:
+    """Each beacon that is known, and when it last advanced, for people."""
+    named = (
+        ("the progress file", state.life.progress),
+        ("the newest checkpoint", state.life.checkpoint),
+    )
+    return ", ".join(
+        f"{name} last advanced {length(_age(one, run))} ago"
+        for name, one in named
+        if one is not None
+    )
+
+
 def unread(state: TargetState, policy: Policy, run: float) -> str:
     """Which sign could not be read, as a sentence; empty if "no sign" may be believed.
 
@@ -103,7 +117,7 @@ def unread(state: TargetState, policy: Policy, run: float) -> str:
     if baseline is None or baseline.processes is None:
         return "what runs in the runtime was not read twice yet, so it may be at work"
     if newest.read_at - baseline.read_at < policy.read_gap:
-        return "what runs in the runtime was read only once so far, so it may be at work"
+        return READ_ONCE
     return ""
 
 

@@ -12,6 +12,7 @@ from watchdogd.core.model import Env, Policy, TargetState
 from watchdogd.core.veto import SETTLED_UPTIME_SECONDS, Hazard, hazard, without_hazards
 from watchdogd.core.words import HARM, Harm, Mode, Phase, Refusal, Remedy
 
+_AFRESH = "a while to judge afresh"
 WAITING = frozenset({Refusal.COOLDOWN, Refusal.BUDGET, Refusal.GRACE})
 """What time alone ends."""
 
@@ -34,6 +35,8 @@ class Rung:
     """Seconds until age gives one back; 0 if one is left."""
     wait: float = 0.0
     """Seconds until every clock that holds it back has run out."""
+    clock: str = ""
+    """The one that runs longest, for people."""
     held_memory: bool = False
     """No sign of work is left but memory of a GPU that is held, which time ends."""
     hazard: Hazard | None = None
@@ -70,7 +73,9 @@ def _rung(
     env: Env,
 ) -> Rung:
     patient, check = replace(policy, cooldown=0.0), CHECKS[HARM[remedy]]
-    wait, later = _clocks(remedy, state, policy, env), _once_clocks_ran_out(remedy, state, policy)
+    clocks, later = _clocks(remedy, state, policy, env), _once_clocks_ran_out(remedy, state, policy)
+    longest = max(clocks, key=lambda name: clocks[name])
+    wait = clocks[longest]
     left = check(remedy, later, patient, env)
     timeless = left is not None and left[0] not in WAITING
     found = hazard(later, destructive=ends_work(remedy))
@@ -83,6 +88,7 @@ def _rung(
         window=_window(remedy, state, policy, env),
         next_budget=seconds_until_one(remedy, state, policy, env),
         wait=wait if refused else 0.0,
+        clock=longest,
         held_memory=_held_memory(state, policy, env),
         hazard=found if found is not None and left == (Refusal.VETO, found.what) else None,
         unread=left == (Refusal.NO_SIGHT, life.unread(later, policy, env.run)),
@@ -113,29 +119,35 @@ def _window(
     )
 
 
-def _clocks(remedy: Remedy, state: TargetState, policy: Policy, env: Env) -> float:
-    """Seconds until everything that time alone ends has run out."""
+def _clocks(remedy: Remedy, state: TargetState, policy: Policy, env: Env) -> dict[str, float]:
+    """Everything that time alone ends, and the seconds until it has run out; at least one is not below 0."""
     fails, seconds = confirmation(state, policy, HARM[remedy])
-    streak = state.streak
-    waits = [
-        0.0,
-        seconds - streak.observed_seconds,
-        (fails - streak.fails) * policy.suspect_interval,
-        seconds_until_one(remedy, state, policy, env),
-        *(at - env.run for kind, at in state.not_before if kind is remedy),
-    ]
+    streak, run = state.streak, env.run
+    paused = [at - run for kind, at in state.not_before if kind is remedy]
+    waits = {
+        "": 0.0,
+        "until it was seen failing long enough": max(
+            seconds - streak.observed_seconds, (fails - streak.fails) * policy.suspect_interval
+        ),
+        "its limit": seconds_until_one(remedy, state, policy, env),
+        "the pause after the last one": max(paused, default=0.0),
+    }
     if HARM[remedy] is not Harm.HARMLESS:
-        waits += [state.grace_until - env.run, _boot_left(state, env)]
+        waits[_AFRESH] = state.grace_until - run
+        waits["the first minutes of the server"] = _boot_left(state, env)
     if ends_work(remedy):
-        waits.append(state.destructive_grace_until - env.run)
-        waits.append(policy.cooldown - min(ages(remedy, state, env), default=policy.cooldown))
+        waits["the first minutes of what was started"] = state.destructive_grace_until - run
+        youngest = min(ages(remedy, state, env), default=policy.cooldown)
+        waits["the cool-down between two"] = policy.cooldown - youngest
         if _held_memory(state, policy, env):
-            waits.append(life.PRESENCE_SECONDS - state.life.quiet.seconds)
+            waits["the memory of a GPU that is held"] = (
+                life.PRESENCE_SECONDS - state.life.quiet.seconds
+            )
     elif state.sight.container is not None and state.sight.container.own_policy_at_work:
-        waits.append(patience(policy) - streak.observed_seconds)
+        waits["the engine's own restart policy"] = patience(policy) - streak.observed_seconds
     if remedy is Remedy.RECONNECT and state.dialing.next_at < NEVER:
-        waits.append(state.dialing.next_at - env.run)
-    return max(waits)
+        waits["the pause between two dials"] = state.dialing.next_at - run
+    return waits
 
 
 def _held_memory(state: TargetState, policy: Policy, env: Env) -> bool:

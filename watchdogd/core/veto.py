@@ -104,9 +104,9 @@ def _strain(host: HostSight) -> Hazard | None:
         )
     if pressure is not None and pressure > MOST_PRESSURE:
         return _slow(
-            f"is short of memory or disk speed (all work waited {pressure:.0%} of the last minute, "
-            f"limit {MOST_PRESSURE:.0%})",
-            f"work waits at most {MOST_PRESSURE:.0%} of a minute",
+            f"is short of memory or disk speed (all work waited {pressure:.0%} of the last minute for "
+            f"it, limit {MOST_PRESSURE:.0%})",
+            f"work waits for that at most {MOST_PRESSURE:.0%} of a minute",
         )
     return None
 
@@ -137,6 +137,21 @@ def without_hazards(sight: Sight) -> Sight:
         ),
         gpu=replace(gpu, tool=GpuTool.OK) if gpu and gpu.tool is GpuTool.MISMATCH else gpu,
     )
+
+
+def looked_for(sight: Sight, run: float) -> tuple[str, ...]:
+    """The kinds of hazards that would have been seen now."""
+    host, gpu = sight.host, sight.gpu
+    if host is None or run - host.read_at > FRESH_SECONDS:
+        return ()
+    driver = gpu is not None and run - gpu.read_at <= FRESH_SECONDS
+    read = {
+        "disk": host.disk_free_bytes is not None,
+        "load": host.load_per_core is not None,
+        "a fresh boot": host.uptime_seconds is not None,
+        "GPU driver": driver and gpu is not None and gpu.tool in (GpuTool.OK, GpuTool.MISMATCH),
+    }
+    return tuple(name for name, seen in read.items() if seen)
 
 
 def host_seen(state: TargetState, run: float) -> bool:

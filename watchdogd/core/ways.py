@@ -49,11 +49,27 @@ class Work:
     kernels: bool = False
     """The runtime told lately what its kernels do."""
 
+    @property
+    def named(self) -> str:
+        """Those processes, for people; empty if none is known."""
+        ids = ", ".join(str(one) for one in self.processes[:5])
+        return f"process{'' if len(self.processes) == 1 else 'es'} {ids}" if ids else ""
+
+
+PAUSE = Way(
+    does="until you end it (watchdogd resume), watchdogd restarts nothing there, and what is in memory "
+    "stays",
+    verb="pause",
+)
+_LOSES = "every kernel loses its variables"
+_COSTS = ", which loses every kernel's variables"
+
 
 def ways(
-    rung: Rung, reason: Refusal, state: TargetState, policy: Policy, work: Work
+    rung: Rung, reason: Refusal, state: TargetState, policy: Policy, work: Work, *, comes: bool
 ) -> tuple[Way, ...]:
-    """Only what is of use now: each lifts what holds the remedy back."""
+    """Only what is of use now: each lifts what holds the remedy back; and what prevents one that
+    ``comes`` by itself and ends what runs."""
     if HARM[rung.remedy] is Harm.HARMLESS:
         return ()
     found = []
@@ -61,9 +77,11 @@ def ways(
         does = f"{_does(rung.remedy)} now, and looks whether it gets healthy"
         return (Way(does=does, verb="heal", remedy=rung.remedy),)
     if rung.refusal in APPROVABLE and state.phase in WAITING and rung.wait < APPROVAL_SECONDS:
-        found.append(Way(does=_approval(rung), verb="approve"))
+        found.append(Way(does=_approval(rung, policy), verb="approve"))
     if reason in RESETTABLE and not (rung.afresh and rung.afresh[0] in NO_RESET):
         found.append(Way(does=_reset(rung, state, policy), verb="reset"))
+    if comes:
+        found.append(PAUSE)
     approvable = any(way.verb == "approve" for way in found)
     # A PAUSE on the server stops a person's order as well.
     if not approvable and reason is not Refusal.PAUSED and not impossible(state, rung.remedy):
@@ -89,9 +107,10 @@ def anew(state: TargetState, policy: Policy) -> str:
     asked = ends_work(strongest) and policy.mode is Mode.ASK
     word = "asks for" if asked else "may do"
     seconds = needed_seconds(state, policy, strongest)
+    loses = _COSTS if ends_work(strongest) else ""
     return (
         f"all is counted from zero then, and watchdogd {word} {strongest} {length(seconds)} later "
-        "at the earliest"
+        f"at the earliest{loses}"
     )
 
 
@@ -99,9 +118,12 @@ def _does(remedy: Remedy) -> str:
     return DOES.get(remedy, f"does {remedy}")
 
 
-def _approval(rung: Rung) -> str:
-    when = f"in {length(rung.wait)} at the earliest" if rung.wait >= 1 else "at its next look"
-    work = "; it still waits if it sees work" if ends_work(rung.remedy) else ""
+def _approval(rung: Rung, policy: Policy) -> str:
+    soon = length(policy.suspect_interval + policy.timeout)
+    when = f"at its next look, within about {soon}"
+    if rung.wait >= 1:
+        when = f"in {length(rung.wait)} at the earliest ({rung.clock})"
+    work = f"; it still waits if it sees work; {_LOSES}" if ends_work(rung.remedy) else ""
     return (
         f"watchdogd then {_does(rung.remedy)} once, {when}; valid for "
         f"{length(APPROVAL_SECONDS)}{work}"
@@ -109,15 +131,18 @@ def _approval(rung: Rung) -> str:
 
 
 def _reset(rung: Rung, state: TargetState, policy: Policy) -> str:
-    clears = "clears what halted it, and restarts nothing now"
+    clears = "lifts the halt only, and restarts nothing now"
     if rung.afresh is not None:
         return f"{clears}; after that it is still held back: {rung.afresh[1]}"
     if policy.mode is Mode.OBSERVE:
         return clears
-    seconds = max(rung.wait, needed_seconds(state, policy, rung.remedy))
+    needed = needed_seconds(state, policy, rung.remedy)
+    limit = rung.window if rung.next_budget > needed else None
+    stays = f"the limit of {limit[0]} in {limit[1] / 3600:.0f}h stays, and " if limit else ""
+    loses = _COSTS if ends_work(rung.remedy) else ""
     return (
-        f"{clears}; all is counted from zero then, and watchdogd may do {rung.remedy} again in "
-        f"{length(seconds)} at the earliest"
+        f"{clears}; all is counted from zero then; {stays}watchdogd may do {rung.remedy} again in "
+        f"{length(max(rung.wait, needed))} at the earliest{loses}"
     )
 
 
@@ -126,19 +151,16 @@ def _force(rung: Rung, work: Work) -> str:
     now = f"{_does(rung.remedy)} now, whatever of the above holds it back"
     if not ends_work(rung.remedy):
         return now
-    return f"{now}: {_lost(rung, work)}; every kernel loses its variables; asks before it does"
+    return f"{now}: {_lost(rung, work)}; {_LOSES}; asks before it does"
 
 
 def _lost(rung: Rung, work: Work) -> str:
     if work.signs:
         holds = work.signs[0].rank is Rank.PRESENCE
         what = "the program that holds GPU memory" if holds else "the work that was seen"
-        ids = ", ".join(str(one) for one in work.processes[:5])
-        word = "process" if len(work.processes) == 1 else "processes"
-        return f"KILLS {what}" + (f" ({word} {ids} on the server)" if ids else "")
+        return f"KILLS {what}" + (f" ({work.named} on the server)" if work.named else "")
     if work.unread:
         return "it may KILL work that could not be seen"
-    if rung.hazard is not None:
-        return f"no running work was seen, but {rung.hazard.risk}"
-    unasked = "" if work.kernels else ", but its kernels could not be asked"
-    return f"no running work was seen{unasked}"
+    seen = "no running work was seen"
+    seen += "" if work.kernels else ", but its kernels could not be asked"
+    return seen if rung.hazard is None else f"{seen}; besides, {rung.hazard.risk}"

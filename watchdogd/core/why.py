@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from watchdogd.core import life
 from watchdogd.core.answer import Answer, answer
 from watchdogd.core.choose import confirmation
+from watchdogd.core.lengths import length
 from watchdogd.core.life import FRESH_SECONDS, Rank, Sign
 from watchdogd.core.model import Env, Policy, TargetState
 from watchdogd.core.operating import asked
 from watchdogd.core.rung import Rung, ends_work, rungs
 from watchdogd.core.sight import GpuTool
-from watchdogd.core.veto import hazard
+from watchdogd.core.veto import hazard, looked_for
 from watchdogd.core.ways import Work
 from watchdogd.core.words import HARM, Harm, Remedy
 
@@ -40,6 +41,11 @@ class Why:
     processes: tuple[int, ...]
     """Ids on the server of those that the strongest sign is of, where they are known."""
     hazard: str
+    hazards_looked_for: tuple[str, ...]
+    """The kinds of hazards that would have been seen now."""
+    looked_ago: float
+    """Seconds since what is told of work, where a paused target is looked at less often than it is
+    judged; else 0."""
     rungs: tuple[Rung, ...]
     waits_for_person: Remedy | None
 
@@ -49,8 +55,12 @@ def why(state: TargetState, policy: Policy, env: Env) -> Why:
     found = rungs(state, policy, env)
     harm = max((HARM[one.remedy] for one in found), default=Harm.HARMLESS)
     fails, seconds = confirmation(state, policy, harm)
-    signs, unread = life.signs(state, policy, env.run), life.unread(state, policy, env.run)
-    looked = _looked_at(state, policy, env.run)
+    run = _last_looked(state, env.run)
+    signs, unread = life.signs(state, policy, run), life.unread(state, policy, run)
+    if run < env.run and unread == life.READ_ONCE:
+        pace = length(policy.interval * policy.deep_every)
+        unread = f"a paused target's server is looked at about every {pace}, too seldom to tell"
+    looked = _looked_at(state, policy, run)
     processes = _processes(state, signs)
     told = Work(signs=signs, unread=unread, processes=processes, kernels=looked["kernels"])
     # What is started again is not hindered by what makes a restart unwise.
@@ -67,9 +77,18 @@ def why(state: TargetState, policy: Policy, env: Env) -> Why:
         not_looked_at=tuple(name for name, seen in looked.items() if not seen),
         processes=processes,
         hazard="" if danger is None else danger.what,
+        hazards_looked_for=looked_for(state.sight, run),
+        looked_ago=env.run - run,
         rungs=found,
         waits_for_person=asked(state),
     )
+
+
+def _last_looked(state: TargetState, run: float) -> float:
+    """The moment of which signs of work are told: now; of a paused target, the last look on its server,
+    as nothing is decided then."""
+    host = state.sight.host
+    return run if state.pause is None or host is None else min(run, host.read_at)
 
 
 def _looked_at(state: TargetState, policy: Policy, run: float) -> dict[str, bool]:
