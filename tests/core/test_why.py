@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.core.world import World, healthy
@@ -201,3 +203,68 @@ def test_a_cause_without_a_remedy_is_explained(cause: Cause) -> None:
     full = unaided(cause, "what was found", "a command")
     assert full.says.endswith("(what was found)")
     assert full.yours.endswith("; the command stands below")
+
+
+def test_a_restart_that_comes_by_itself_tells_its_cost_and_what_prevents_it() -> None:
+    world = hung(200)
+    assert "loses every kernel's variables" in told(world).answer.yours
+    assert commands(world) == ["pause", "heal"]
+    world.take(Paused())
+    world.play(3 * HOUR)
+    assert world.applied == []
+
+
+def test_a_training_that_stands_still_is_named_with_its_time() -> None:
+    world = healthy(policy=Policy(watches_training=True), steps=1.0)
+    world.steps = 0.0
+    world.runtime = Cause.RUNTIME_HUNG
+    world.play(2 * HOUR)
+    says = told(world).answer.says
+    assert "the training stands still (the progress file last advanced 2h ago)" in says
+    assert "approve" in commands(world)
+
+
+def test_in_mode_ask_an_approval_is_not_offered_before_it_counts() -> None:
+    world = hung(HOUR, policy=Policy(mode=Mode.ASK), working=True)
+    assert told(world).waits_for_person is None
+    assert commands(world) == ["heal"]
+    world.working = False
+    world.play(HOUR)
+    assert commands(world) == ["approve"]
+
+
+def test_what_is_given_time_is_named() -> None:
+    world = healthy()
+    world.life += 1
+    world.runtime = Cause.RUNTIME_HUNG
+    world.play(50)
+    says = told(world).answer.says
+    assert "not seen it healthy since its container was started anew" in says
+    assert "what runs there was started, or first seen, " in says
+    again = hung(HOUR, working=True)
+    again.state = replace(again.state, grace_until=again.env().run + 10)
+    assert "for another 10s" in told(again).answer.says
+
+
+def test_a_paused_target_is_told_as_of_the_last_look_on_its_server() -> None:
+    world = healthy(working=True)
+    world.take(Paused())
+    world.play(HOUR + 40)
+    found = told(world)
+    assert found.looked_ago > 0
+    assert "could not be read" not in found.unread
+    assert told(healthy()).looked_ago == 0
+
+
+def test_only_hazards_that_would_have_been_seen_are_named() -> None:
+    assert told(hung(HOUR)).hazards_looked_for == ("disk", "load", "a fresh boot", "GPU driver")
+    blind = told(hung(HOUR, gpu_readable=False))
+    assert blind.hazards_looked_for == ("disk", "load", "a fresh boot")
+
+
+def test_what_nothing_holds_back_is_next_and_says_when() -> None:
+    world = hung(HOUR, fleet=5)
+    found = why(world.state, world.policy, replace(world.env(), fleet=0)).answer
+    assert found.says == f"nothing holds {RESTART} back; it is next"
+    assert found.then.startswith("yes, at the next look, within about 15s")
+    assert [way.verb for way in found.ways] == ["pause"]

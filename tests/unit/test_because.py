@@ -1,0 +1,89 @@
+"""What ``status --why`` prints around the answer: one clock, and only what was looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from click.testing import CliRunner
+
+from tests.core.world import World, healthy
+from watchdogd.cli import status
+from watchdogd.control.ladder import ladder
+from watchdogd.control.why import why_answer
+from watchdogd.core.events import Paused
+from watchdogd.core.words import Cause
+
+
+Printed = Callable[..., str]
+
+
+@pytest.fixture
+def printed(monkeypatch: pytest.MonkeyPatch) -> Printed:
+    """The words of what is printed about a world, with single spaces."""
+
+    def show(world: World, **more: object) -> str:
+        state, env = world.state, world.env()
+        target = {
+            "name": "a100",
+            "state": str(state.shown),
+            "since": "2020-01-01T00:00:00Z",
+            "cause": str(state.verdict.cause) if state.verdict.cause else None,
+            "phase": str(state.phase),
+            "pause": {"until": None} if state.pause else None,
+            "layers": ladder(state.verdict, state.observations, now=env.run),
+            "why": why_answer(state, world.policy, env, target="a100"),
+            **more,
+        }
+        monkeypatch.setattr(status, "ask_agent", lambda verb, name: {"targets": [target]})
+        return " ".join(CliRunner().invoke(status.status, ["a100", "--why"]).output.split())
+
+    return show
+
+
+def hung(seconds: float, **truth: object) -> World:
+    world = healthy(**truth)
+    world.runtime = Cause.RUNTIME_HUNG
+    return world.play(seconds)
+
+
+def test_the_first_line_counts_as_the_answer_does(printed: Printed) -> None:
+    text = printed(hung(200))
+    assert text.startswith("a100 is down: runtime_hung, seen failing for 2m 55s why: ")
+    assert "it was seen failing for 2m 55s of the 10m that are needed (13 of 20 looks)" in text
+
+
+def test_a_hazard_list_names_only_what_was_read(printed: Printed) -> None:
+    assert "(disk, load, a fresh boot, GPU driver): none seen" in printed(hung(200))
+    assert "(disk, load, a fresh boot): none seen" in printed(hung(3600, gpu_readable=False))
+    assert "hazard on the server: the server is overloaded" in printed(hung(3600, load=9.0))
+
+
+def test_a_layer_that_was_not_looked_at_has_no_vantage_and_no_age(printed: Printed) -> None:
+    text = printed(hung(200))
+    assert "? kernel unknown not looked at, because runtime fails" in text
+    assert "+ host ok (from the server, " in text
+
+
+def test_a_state_that_is_its_own_cause_is_told_once(printed: Printed) -> None:
+    world = healthy()
+    world.network, world.dial = False, Cause.OFFLINE
+    assert printed(world.kill_link().play(600)).startswith("a100 is offline for ")
+
+
+def test_a_paused_target_is_told_as_of_its_last_look(printed: Printed) -> None:
+    world = healthy()
+    world.take(Paused())
+    world.play(5)
+    world.runtime = Cause.RUNTIME_HUNG
+    assert "signs of work (as of 1m 4s ago): " in printed(world.play(3600))
+
+
+def test_a_remedy_that_the_server_refused_was_tried_and_says_so(printed: Printed) -> None:
+    remedies = ["reconnect", "restart_container"]
+    incident = {"id": "1", "cause": "runtime_hung", "remedies": remedies}
+    refused = printed(hung(200), incident={**incident, "refused": "restart_container"})
+    said = "tried in this incident: reconnect, restart_container"
+    assert f"{said} (the last time refused on the server)" in refused
+    assert f"{said} looks in a row" in printed(hung(200), incident=incident)
+    assert "incident: nothing yet" in printed(hung(200), incident={**incident, "remedies": []})
