@@ -12,8 +12,8 @@ from watchdogd.cli import status
 from watchdogd.control.ladder import ladder
 from watchdogd.control.why import why_answer
 from watchdogd.core.events import Paused
-from watchdogd.core.words import Cause
-
+from watchdogd.core.model import Policy
+from watchdogd.core.words import Cause, Mode
 
 Printed = Callable[..., str]
 
@@ -33,9 +33,14 @@ def printed(monkeypatch: pytest.MonkeyPatch) -> Printed:
             "pause": {"until": None} if state.pause else None,
             "layers": ladder(state.verdict, state.observations, now=env.run),
             "why": why_answer(state, world.policy, env, target="a100"),
+            "mode": str(world.policy.mode),
             **more,
         }
-        monkeypatch.setattr(status, "ask_agent", lambda verb, name: {"targets": [target]})
+        monkeypatch.setattr(
+            status,
+            "ask_agent",
+            lambda verb, name: {"config": {"files": ["/etc/w.toml"]}, "targets": [target]},
+        )
         return " ".join(CliRunner().invoke(status.status, ["a100", "--why"]).output.split())
 
     return show
@@ -87,3 +92,10 @@ def test_a_remedy_that_the_server_refused_was_tried_and_says_so(printed: Printed
     assert f"{said} (the last time refused on the server)" in refused
     assert f"{said} looks in a row" in printed(hung(200), incident=incident)
     assert "incident: nothing yet" in printed(hung(200), incident={**incident, "remedies": []})
+
+
+def test_whoever_is_to_change_the_mode_is_told_where(printed: Printed) -> None:
+    world = healthy(policy=Policy(mode=Mode.OBSERVE))
+    world.runtime = Cause.RUNTIME_HUNG
+    assert "the configuration: /etc/w.toml" in printed(world.play(3600))
+    assert "/etc/w.toml" not in printed(hung(200))

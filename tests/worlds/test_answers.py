@@ -108,8 +108,8 @@ CASES = (
         "yes, in 7m 5s at the earliest, if the fault stays and no sign of work appears",
         "nothing to do; the restart then loses every kernel's variables; a pause prevents it",
         (
-            "pause: until you end it (watchdogd resume), watchdogd restarts nothing there, "
-            "and what is in memory stays",
+            "pause: watchdogd then restarts nothing there by itself, whatever it sees, until "
+            "you end that (watchdogd resume)",
             "force heal: restarts the container now, whatever of the above holds it back: no "
             "running work was seen, but its kernels could not be asked; every kernel loses "
             "its variables; asks before it does",
@@ -125,8 +125,8 @@ CASES = (
         "nothing to do while that work is worth keeping; if it is not, force it; its "
         "variables are lost, too, once it has ended, unless you pause it before",
         (
-            "pause: until you end it (watchdogd resume), watchdogd restarts nothing there, "
-            "and what is in memory stays",
+            "pause: watchdogd then restarts nothing there by itself, whatever it sees, until "
+            "you end that (watchdogd resume)",
             "force heal: restarts the container now, whatever of the above holds it back: "
             "KILLS the work that was seen (process 42 on the server); every kernel loses its "
             "variables; asks before it does",
@@ -144,8 +144,8 @@ CASES = (
         " it within 18m 30s; else nothing to do: the restart then ends process 42, and "
         "every kernel loses its variables",
         (
-            "pause: until you end it (watchdogd resume), watchdogd restarts nothing there, "
-            "and what is in memory stays",
+            "pause: watchdogd then restarts nothing there by itself, whatever it sees, until "
+            "you end that (watchdogd resume)",
             "force heal: restarts the container now, whatever of the above holds it back: "
             "KILLS the program that holds GPU memory (process 42 on the server); every kernel"
             " loses its variables; asks before it does",
@@ -160,8 +160,8 @@ CASES = (
         "find out on the server why that cannot be read; the restart then loses every "
         "kernel's variables; a pause prevents it",
         (
-            "pause: until you end it (watchdogd resume), watchdogd restarts nothing there, "
-            "and what is in memory stays",
+            "pause: watchdogd then restarts nothing there by itself, whatever it sees, until "
+            "you end that (watchdogd resume)",
             "force heal: restarts the container now, whatever of the above holds it back: it "
             "may KILL work that could not be seen; every kernel loses its variables; asks "
             "before it does",
@@ -232,8 +232,8 @@ CASES = (
         "nothing to do while that work is worth keeping; if it is not, force it; its "
         "variables are lost, too, once it has ended, unless you pause it before",
         (
-            "pause: until you end it (watchdogd resume), watchdogd restarts nothing there, "
-            "and what is in memory stays",
+            "pause: watchdogd then restarts nothing there by itself, whatever it sees, until "
+            "you end that (watchdogd resume)",
             "force heal: restarts the container now, whatever of the above holds it back: "
             "KILLS the work that was seen (process 42 on the server); every kernel loses its "
             "variables; asks before it does",
@@ -248,8 +248,8 @@ CASES = (
         "log in to the server and see what causes it (top); it may be your own job; the "
         "restart then loses every kernel's variables; a pause prevents it",
         (
-            "pause: until you end it (watchdogd resume), watchdogd restarts nothing there, "
-            "and what is in memory stays",
+            "pause: watchdogd then restarts nothing there by itself, whatever it sees, until "
+            "you end that (watchdogd resume)",
             "force heal: restarts the container now, whatever of the above holds it back: no "
             "running work was seen, but its kernels could not be asked; besides, what slows "
             "the server down may be work in it; every kernel loses its variables; asks before"
@@ -322,8 +322,8 @@ CASES = (
         "logs --tail 50 colab); the restart then loses every kernel's variables; a pause "
         "prevents it",
         (
-            "pause: until you end it (watchdogd resume), watchdogd restarts nothing there, "
-            "and what is in memory stays",
+            "pause: watchdogd then restarts nothing there by itself, whatever it sees, until "
+            "you end that (watchdogd resume)",
             "force heal: restarts the container now, whatever of the above holds it back: no "
             "running work was seen, but its kernels could not be asked; every kernel loses "
             "its variables; asks before it does",
@@ -350,8 +350,8 @@ CASES = (
         "yes, in 45s at the earliest, if the fault stays and no sign of work appears",
         "nothing to do; the restart then loses every kernel's variables; a pause prevents it",
         (
-            "pause: until you end it (watchdogd resume), watchdogd restarts nothing there, "
-            "and what is in memory stays",
+            "pause: watchdogd then restarts nothing there by itself, whatever it sees, until "
+            "you end that (watchdogd resume)",
             "force heal: restarts the container now, whatever of the above holds it back: no "
             "running work was seen, but its kernels could not be asked; every kernel loses "
             "its variables; asks before it does",
@@ -377,12 +377,13 @@ CASES = (
         "restart_container is held back: /home/ada/.watchdogd/PAUSE exists on the server,"
         " and that file forbids restarts (seen by the last look on the server; the next "
         "one is in 29m 51s)",
-        "not while that file is there; at the first look after it is gone, the next in 29m 51s",
+        "not while that file is there; at the first look after it is gone (the next is in"
+        " 29m 51s), if the fault stays",
         "see whose file it is (on the server: ls -l ~/.watchdogd/PAUSE), and remove it if"
         " you may; the restart then loses every kernel's variables; a pause prevents it",
         (
-            "pause: until you end it (watchdogd resume), watchdogd restarts nothing there, "
-            "and what is in memory stays",
+            "pause: watchdogd then restarts nothing there by itself, whatever it sees, until "
+            "you end that (watchdogd resume)",
         ),
     ),
     Case(
@@ -407,8 +408,8 @@ CASES = (
         "yes, in 7m 5s at the earliest, if the fault stays and no sign of work appears",
         "nothing to do; the restart then loses every kernel's variables; a pause prevents it",
         (
-            "pause: until you end it (watchdogd resume), watchdogd restarts nothing there, "
-            "and what is in memory stays",
+            "pause: watchdogd then restarts nothing there by itself, whatever it sees, until "
+            "you end that (watchdogd resume)",
             "force heal: restarts the command in its tmux session now, whatever of the above "
             "holds it back: no running work was seen, but its kernels could not be asked; "
             "every kernel loses its variables; asks before it does",
@@ -426,8 +427,8 @@ CASES = (
             "approve: watchdogd then restarts the container once, at its next look, within "
             "about 15s; valid for 30m; it still waits if it sees work; every kernel loses its"
             " variables",
-            "pause: until you end it (watchdogd resume), watchdogd restarts nothing there, "
-            "and what is in memory stays",
+            "pause: watchdogd then restarts nothing there by itself, whatever it sees, until "
+            "you end that (watchdogd resume)",
         ),
     ),
 )

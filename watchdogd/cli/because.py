@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from watchdogd.cli import output
-from watchdogd.core.words import HARM, Harm, Refusal
+from watchdogd.core.words import HARM, Harm, Mode, Refusal
 
 
-def answered(target: Mapping[str, Any]) -> bool:
+def answered(target: Mapping[str, Any], files: Sequence[str] = ()) -> bool:
     """Why nothing is done now, what comes by itself, and what a person can type; whether there is such
-    an answer (an older agent gives none)."""
+    an answer (an older agent gives none). ``files``: the configuration's, for whoever is to change it."""
     answer = (target.get("why") or {}).get("answer")
     if not answer:
         output.wrapped("this agent does not tell why; it is of an older version", 2)
@@ -19,6 +19,9 @@ def answered(target: Mapping[str, Any]) -> bool:
     for label, name in (("why", "says"), ("by itself", "then"), ("you", "yours")):
         if answer[name]:
             output.wrapped(f"{label}: {answer[name]}", 2)
+    refusals = {rung["refusal"] for rung in target["why"].get("rungs", ())}
+    if files and target.get("mode") == Mode.OBSERVE and Refusal.OBSERVE in refusals:
+        output.wrapped(f"the configuration: {', '.join(files)}", 4)
     for way in answer["ways"]:
         if way.get("forced"):
             output.say("  to force it:")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -37,7 +37,7 @@ def status(target: str | None, why: bool, as_json: bool) -> int:
     now = SystemClock().wall()
     for each in targets:
         if why:
-            _whole(each, now, why=True)
+            _whole(each, now, why=True, files=_files(answer.get("config")))
         elif sys.stdout.isatty():
             _whole(each, now)
         elif target is None:
@@ -54,6 +54,10 @@ def _config(config: Any) -> None:
         output.message("the configuration was changed and is refused; the former one is in force:")
     for problem in problems:
         output.message(f"  {problem}")
+
+
+def _files(config: Any) -> Sequence[str]:
+    return config.get("files", ()) if isinstance(config, Mapping) else ()
 
 
 def _line(target: Mapping[str, Any], now: float) -> str:
@@ -111,7 +115,9 @@ def _observing(target: Mapping[str, Any]) -> str:
     return f"nothing is repaired: {why}" if why else ""
 
 
-def _whole(target: Mapping[str, Any], now: float, *, why: bool = False) -> None:
+def _whole(
+    target: Mapping[str, Any], now: float, *, why: bool = False, files: Sequence[str] = ()
+) -> None:
     age, cause = _age(target.get("since"), now), target.get("cause")
     since = f" for {output.ago(age)}" if age is not None else ""
     told = f": {cause}{since}" if cause and cause != target["state"] else since
@@ -131,7 +137,7 @@ def _whole(target: Mapping[str, Any], now: float, *, why: bool = False) -> None:
         by = f" by {pause['actor']}" if pause.get("actor") else ""
         reason = f', who said "{pause["reason"]}"' if pause.get("reason") else ""
         output.wrapped(f"paused{until or ', with no end set,'}{by}{reason}", 2)
-    explained = why and answered(target)
+    explained = why and answered(target, files)
     if explained:
         output.mend(str(target.get("mend") or ""))
     for text in () if explained else (_person(target), _observing(target)):

@@ -98,7 +98,8 @@ def _timed(rung: Rung, state: TargetState, seconds: float) -> str:
     if _last_looks(rung, state):
         if rung.refusal is Refusal.PAUSED:
             return (
-                f"not while that file is there; at the first look after it is gone, the next {wait}"
+                "not while that file is there; at the first look after it is gone (the next is "
+                f"{wait}), if the fault stays"
             )
         return f"yes, once the server is looked at again, {wait}, and nothing there forbids it"
     if not ends_work(rung.remedy):

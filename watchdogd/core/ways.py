@@ -57,8 +57,8 @@ class Work:
 
 
 PAUSE = Way(
-    does="until you end it (watchdogd resume), watchdogd restarts nothing there, and what is in memory "
-    "stays",
+    does="watchdogd then restarts nothing there by itself, whatever it sees, until you end that "
+    "(watchdogd resume)",
     verb="pause",
 )
 _LOSES = "every kernel loses its variables"
