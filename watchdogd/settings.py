@@ -73,7 +73,7 @@ class SshSettings:
     known_hosts: str | None = None
     """Absolute, ``~`` expanded."""
     engine: str = "auto"
-    """``auto`` or ``sshtunnel``."""
+    """``auto``, ``sshtunnel`` or ``openssh``."""
     keepalive: float = 5.0
 
 

@@ -212,7 +212,7 @@ def test_a_bad_configuration_is_78_with_every_problem(
     run: Run, config: Path, args: list[str]
 ) -> None:
     config.write_text(
-        '[agent]\nlog_level = "loud"\n[targets.a]\nssh.port = 0\nmode = "asks"\nssh.engine = "openssh"\n'
+        '[agent]\nlog_level = "loud"\n[targets.a]\nssh.port = 0\nmode = "asks"\nssh.engine = "putty"\n'
     )
     done = run("--config", config, *args)
     assert (done.returncode, done.stdout) == (78, "")
@@ -221,7 +221,7 @@ def test_a_bad_configuration_is_78_with_every_problem(
         "targets.a.ssh.port",
         "targets.a.mode",
         "targets.a.ssh.host",
-        "not built yet",
+        "targets.a.ssh.engine",
     ):
         assert key in done.stderr
     assert "Traceback" not in done.stderr

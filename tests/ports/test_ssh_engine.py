@@ -12,6 +12,8 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,11 @@ from tests.fakes_ssh import FakeEngine
 from tests.lab.relay import Relay, RelayMode
 from tests.lab.sshd import Sshd, keygen
 from tests.lab.tcp_server import TcpServer, echo, echo_after_end
+from tests.lab.touch_agent import TouchAgent
+from watchdogd.adapters.child_ledger import ChildLedger
 from watchdogd.adapters.clock import SystemClock
+from watchdogd.adapters.engine_choice import choose
+from watchdogd.adapters.engine_openssh import OpensshEngine
 from watchdogd.adapters.engine_sshtunnel import SshtunnelEngine
 from watchdogd.adapters.ssh_resolve import resolve
 from watchdogd.core.words import Cause
@@ -30,8 +36,21 @@ from watchdogd.settings import Address, SshSettings
 
 CLOCK = SystemClock()
 KEEPALIVE = 0.4
-MAKERS: dict[str, Callable[[SshSettings], SshEngine]] = {
-    "sshtunnel": lambda settings: SshtunnelEngine(resolve(settings, soon()), KEEPALIVE, CLOCK),
+
+
+def sshtunnel(settings: SshSettings, folder: Path) -> SshEngine:
+    return SshtunnelEngine(resolve(settings, soon()), KEEPALIVE, CLOCK)
+
+
+def openssh(settings: SshSettings, folder: Path) -> SshEngine:
+    plan = choose(replace(settings, engine="openssh"), soon())
+    ledger = ChildLedger(folder / "children")
+    return OpensshEngine(plan, KEEPALIVE, CLOCK, folder=folder / "run", ledger=ledger)
+
+
+MAKERS: dict[str, Callable[[SshSettings, Path], SshEngine]] = {
+    "sshtunnel": sshtunnel,
+    "openssh": openssh,
 }
 
 
@@ -67,8 +86,11 @@ class News:
 
 
 @pytest.fixture(params=list(MAKERS))
-def make(request: pytest.FixtureRequest) -> Callable[[SshSettings], SshEngine]:
-    return MAKERS[request.param]
+def make(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[SshSettings], SshEngine]:
+    maker, folder = MAKERS[request.param], tmp_path_factory.mktemp("ssh")
+    return lambda settings: maker(settings, folder)
 
 
 @pytest.fixture
@@ -185,21 +207,24 @@ class TestDial:
         subprocess.run(error.mend, shell=True, check=True, timeout=10, stderr=subprocess.DEVNULL)  # noqa: S602
         engine.dial(soon(), News()).close(soon())
 
-    def test_a_changed_host_is_told_no_key(
+    def test_a_changed_host_is_told_neither_name_nor_key_at_any_dial(
         self, make: Callable[[SshSettings], SshEngine], tmp_path: Path
     ) -> None:
         with Sshd({"LogLevel": "DEBUG1"}) as rogue:
             other = keygen(tmp_path / "other")
             Path(rogue.known_hosts).write_text(rogue.known_hosts_line(key=other))
-            error = refusal(make(rogue.settings()))
+            engine = make(rogue.settings(user="somebody"))
+            error = refusal(engine)
             assert isinstance(error, Permanent)
             assert error.cause is Cause.HOST_KEY
+            assert refusal(engine).cause is Cause.HOST_KEY
             forget = f"ssh-keygen -R '[127.0.0.1]:{rogue.port}' -f {rogue.known_hosts}"
             assert error.mend.startswith("ask whoever runs the server")
             assert error.mend.endswith(f": {forget}")
             log = rogue.log_text()
-        assert "kex" in log.lower()
+        assert log.lower().count("connection from") == 2
         assert "userauth-request" not in log
+        assert "somebody" not in log
 
     def test_a_revoked_host_is_refused(
         self, make: Callable[[SshSettings], SshEngine], sshd: Sshd, tmp_path: Path
@@ -262,6 +287,29 @@ class TestDial:
             "banner",
             True,
         )
+
+    def test_a_banner_after_8_seconds_is_waited_for(
+        self, make: Callable[[SshSettings], SshEngine]
+    ) -> None:
+        with Sshd() as server, Relay(("127.0.0.1", server.port)) as relay:
+            server.write_known_hosts(relay.port)
+            relay.set(RelayMode.FREEZE)
+            late = threading.Timer(8.0, relay.set, (RelayMode.PASS,))
+            late.start()
+            make(server.settings(port=relay.port)).dial(soon(25), News()).close(soon())
+            late.join()
+
+    def test_an_end_during_key_exchange_is_a_rejection(
+        self, make: Callable[[SshSettings], SshEngine], sshd: Sshd
+    ) -> None:
+        def leaves(client: socket.socket) -> None:
+            client.sendall(b"SSH-2.0-OpenSSH_9.9\r\n")
+            client.recv(16)
+
+        with TcpServer(leaves) as server:
+            error = refusal(make(sshd.settings(port=server.address.port)))
+        assert isinstance(error, Transient)
+        assert (error.cause, error.reached) == (Cause.SSHD_REJECTS, True)
 
     @pytest.mark.parametrize("mode", [RelayMode.RESET, RelayMode.REFUSE])
     def test_an_ended_connection_is_a_rejection(
@@ -341,6 +389,25 @@ class TestAgent:
             monkeypatch.setenv("SSH_AUTH_SOCK", str(stopped))
             monkeypatch.setattr("watchdogd.adapters.login_keys._AGENT_SECONDS", 0.3)
             make(server.settings()).dial(soon(), News()).close(soon())
+
+    def test_an_agent_that_waits_for_a_touch_is_told_as_such(
+        self,
+        make: Callable[[SshSettings], SshEngine],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        key = keygen(tmp_path / "key")
+        monkeypatch.setattr("watchdogd.adapters.login_keys._AGENT_SECONDS", 1.0)
+        with Sshd() as server, TouchAgent(tmp_path / "touch.sock", key) as touch:
+            server.authorize(key)
+            monkeypatch.setenv("SSH_AUTH_SOCK", str(touch.path))
+            begun = time.monotonic()
+            error = refusal(make(server.settings(identity_file=None)), limit=4.0)
+            assert touch.asked.is_set()
+        assert time.monotonic() - begun < 7
+        assert isinstance(error, Permanent)
+        assert (error.cause, error.phase) == (Cause.AUTH, "auth")
+        assert "did not sign" in error.detail
 
 
 class LinkPromises:
@@ -495,6 +562,21 @@ class TestLife:
         assert not link.alive()
         link.close(soon())
         assert news.told == ["lost"]
+
+    def test_an_answer_that_the_links_end_cut_does_not_look_complete(
+        self, make: Callable[[SshSettings], SshEngine], server: Sshd
+    ) -> None:
+        link = make(server.settings()).dial(soon(), News())
+        with TcpServer(echo) as far:
+            stream = link.open(far.address, soon())
+            stream.sendall(b"half")
+            assert stream.recv(10) == b"half"
+            server.kill_sessions()
+            with suppress(OSError, EOFError):
+                assert stream.recv(10) == b""
+            assert not stream.ended_cleanly()
+            stream.close()
+            link.close(soon())
 
     def test_a_link_that_we_close_is_no_news(
         self, make: Callable[[SshSettings], SshEngine], server: Sshd

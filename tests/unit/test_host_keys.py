@@ -76,7 +76,7 @@ def test_a_known_key_passes_also_among_others_of_its_kind(plan: SshPlan) -> None
         (
             (known(OTHER, marker="@cert-authority"),),
             "openssh",
-            "ssh-keyscan -p 8027 abc.com >> '/home/u/known hosts'",
+            'set ssh.engine = "openssh"',
         ),
     ],
 )

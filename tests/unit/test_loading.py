@@ -269,7 +269,6 @@ def test_promises_that_cannot_be_kept_are_named(loaded: Load) -> None:
         ('ssh.identity_file = "/"', "ssh.identity_file", "no regular file"),
         ('ssh.known_hosts = "/"', "ssh.known_hosts", "no regular file"),
         ('ssh.identity_file = "/a\\u0000b"', "ssh.identity_file", "control character"),
-        ('ssh.engine = "openssh"', "ssh.engine", "not built yet"),
         ('ssh.engine = "putty"', "ssh.engine", "sshtunnel"),
         ('mode = "asks"', "mode", "auto"),
         ('mode = "yolo"', "mode", '"observe"'),

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from watchdogd.adapters.clock import SystemClock
+from watchdogd.adapters.ssh_needs import is_hardware_key
 from watchdogd.adapters.ssh_resolve import (
     expand,
-    is_hardware_key,
     parse,
     plan_from,
     resolve,
@@ -89,7 +89,7 @@ def test_tokens() -> None:
 )
 def test_what_needs_another_engine_is_refused_by_name(option: str, value: str) -> None:
     with pytest.raises(ConfigError) as raised:
-        plan_from(SshSettings(host="a"), {option: (value,)})
+        plan_from(SshSettings(host="a", engine="sshtunnel"), {option: (value,)})
     (problem,) = raised.value.problems
     assert (problem.key, problem.found) == (option, value)
     assert "openssh" in problem.allowed
@@ -97,7 +97,10 @@ def test_what_needs_another_engine_is_refused_by_name(option: str, value: str) -
 
 def test_every_problem_is_told_at_once() -> None:
     with pytest.raises(ConfigError) as raised:
-        plan_from(SshSettings(host="a"), {"proxyjump": ("b",), "hostkeyalias": ("c",)})
+        plan_from(
+            SshSettings(host="a", engine="sshtunnel"),
+            {"proxyjump": ("b",), "hostkeyalias": ("c",)},
+        )
     assert len(raised.value.problems) == 2
 
 
@@ -118,7 +121,7 @@ def test_a_security_key_is_refused(tmp_path: Path) -> None:
     key = hardware_key(tmp_path / "sk")
     assert is_hardware_key(str(key))
     with pytest.raises(ConfigError, match="security key"):
-        plan_from(SshSettings(host="a", identity_file=str(key)), {})
+        plan_from(SshSettings(host="a", engine="sshtunnel", identity_file=str(key)), {})
 
 
 def test_a_security_key_beside_a_usable_one_is_not(tmp_path: Path) -> None:
@@ -132,7 +135,7 @@ def test_a_certificate_beside_the_key_is_refused(tmp_path: Path) -> None:
     key.touch()
     (tmp_path / "key-cert.pub").touch()
     with pytest.raises(ConfigError, match="certificatefile"):
-        plan_from(SshSettings(host="a", identity_file=str(key)), {})
+        plan_from(SshSettings(host="a", engine="sshtunnel", identity_file=str(key)), {})
 
 
 def program(folder: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:

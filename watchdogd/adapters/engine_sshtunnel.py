@@ -7,7 +7,6 @@ asked of a person, no unknown host key is accepted, and no key is shown to an un
 from __future__ import annotations
 
 import logging
-import shlex
 import socket
 import threading
 
@@ -15,9 +14,10 @@ import paramiko
 from paramiko.ssh_exception import IncompatiblePeer
 
 from watchdogd.adapters.host_keys import KnownKey, look_up, preferred_kinds, verify
-from watchdogd.adapters.login_keys import LoginKey, LoginKeys
+from watchdogd.adapters.login_keys import AgentSilent, LoginKey, LoginKeys
 from watchdogd.adapters.ssh_connect import Found, addresses, await_banner, connect
 from watchdogd.adapters.ssh_link import GONE, SshLink, StampedPacketizer, close_transport
+from watchdogd.adapters.ssh_refusals import failed, refused_login, second_factor
 from watchdogd.adapters.ssh_resolve import SshPlan
 from watchdogd.core.words import Cause
 from watchdogd.errors import Permanent, Transient
@@ -121,19 +121,19 @@ def _handshake(
     done = threading.Event()
     transport.start_client(event=done)
     if not done.wait(deadline.at_most(_HANDSHAKE_SECONDS).remaining()):
-        raise _failed(Cause.HOST_UNREACHABLE, "key exchange did not end in time", "host_key")
+        raise failed(Cause.HOST_UNREACHABLE, "key exchange did not end in time", "host_key")
     error = transport.get_exception()
     if isinstance(error, IncompatiblePeer):
         raise Permanent(
             Cause.SSHD_REJECTS,
-            f"no common algorithm with this server ({error}): it needs engine `openssh`, which is "
-            "not built yet",
+            f"no common algorithm with this server ({error}): it needs engine `openssh`",
             phase="banner",
+            mend='set ssh.engine = "openssh"',
             reached=True,
         ) from error
     if error is not None or not transport.is_active():
         told = f"the connection ended during key exchange ({error or 'no reason given'})"
-        raise _failed(Cause.SSHD_REJECTS, told, "banner") from error
+        raise failed(Cause.SSHD_REJECTS, told, "banner") from error
     key = transport.get_remote_server_key()
     verify(plan, known, key.get_name(), key.asbytes())
 
@@ -151,7 +151,9 @@ def _log_in(
         if _offer(transport, plan, key, refused, limit):
             return
         refused.append(key.shown)
-    raise _refused(plan, f"the server refused {', '.join(refused)} for {plan.user}", refused[0])
+    raise refused_login(
+        plan, f"the server refused {', '.join(refused)} for {plan.user}", refused[0]
+    )
 
 
 def _offer(
@@ -167,17 +169,14 @@ def _offer(
     except GONE as error:
         raise _auth_broke(plan, key, refused, error) from error
     if not done.wait(deadline.remaining()):
-        raise _failed(Cause.HOST_UNREACHABLE, "the login was not answered in time", "auth")
+        raise failed(Cause.HOST_UNREACHABLE, "the login was not answered in time", "auth")
     if transport.is_authenticated():
         return True
     why = transport.get_exception()
     if isinstance(why, paramiko.BadAuthenticationType):
-        raise _refused(plan, f"the server takes no keys: {why.allowed_types}", key.shown)
+        raise refused_login(plan, f"the server takes no keys: {why.allowed_types}", key.shown)
     if isinstance(why, paramiko.AuthenticationException):
-        # Accepted as a first step only: somebody would have to type the second.
-        told = f"the server wants more than a key for {plan.user}: a second factor, say"
-        mend = f"on the server, in sshd_config: Match User {plan.user}, AuthenticationMethods publickey"
-        raise Permanent(Cause.AUTH, told, phase="auth", mend=mend, reached=True)
+        raise second_factor(plan)
     if not transport.is_active():
         raise _auth_broke(plan, key, refused, why) from why
     return False
@@ -187,27 +186,11 @@ def _auth_broke(
     plan: SshPlan, key: LoginKey, refused: list[str], error: Exception | None
 ) -> Permanent | Transient:
     """The connection ended while this key was offered: because of the agent, the keys, or sshd."""
-    if isinstance(error, TimeoutError):
-        return _refused(plan, f"the agent did not sign with {key.shown} in time", key.shown)
+    if isinstance(error, AgentSilent):
+        return refused_login(plan, f"the agent did not sign with {key.shown} in time", key.shown)
     if isinstance(error, paramiko.SSHException) and "signing" in str(error):
-        return _refused(plan, f"the agent refused to sign with {key.shown}", key.shown)
+        return refused_login(plan, f"the agent refused to sign with {key.shown}", key.shown)
     if refused:
         told = f"the server refused {', '.join(refused)} and ended the connection"
-        return _refused(plan, told, refused[0])
-    return _failed(Cause.SSHD_REJECTS, "the server ended the connection during login", "auth")
-
-
-def _refused(plan: SshPlan, told: str, shown: str) -> Permanent:
-    file = shown.partition(" (")[0]
-    key = f"-i {shlex.quote(file)}.pub " if file.startswith("/") else ""
-    return Permanent(
-        Cause.AUTH,
-        told,
-        phase="auth",
-        mend=f"ssh-copy-id {key}-p {plan.port} {shlex.quote(f'{plan.user}@{plan.host}')}",
-        reached=True,
-    )
-
-
-def _failed(cause: Cause, told: str, phase: str) -> Transient:
-    return Transient(cause, told, phase=phase, reached=True)
+        return refused_login(plan, told, refused[0])
+    return failed(Cause.SSHD_REJECTS, "the server ended the connection during login", "auth")

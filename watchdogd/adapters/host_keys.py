@@ -126,9 +126,8 @@ def verify(plan: SshPlan, known: tuple[KnownKey, ...], kind: str, blob: bytes) -
         )
     if any(key.marker == "@cert-authority" for key in known):
         raise _refused(
-            f"{plan.known_name} is known by a certificate authority only, which needs engine "
-            "`openssh`, not built yet",
-            add_command(plan),
+            f"{plan.known_name} is known by a certificate authority only: it needs engine `openssh`",
+            'set ssh.engine = "openssh"',
         )
     raise _refused(
         f"the host key of {plan.known_name} is unknown: it shows {shown}. Compare that "
@@ -138,7 +137,10 @@ def verify(plan: SshPlan, known: tuple[KnownKey, ...], kind: str, blob: bytes) -
 
 
 def add_command(plan: SshPlan) -> str:
-    """The command that makes an unknown host known."""
+    """The command that makes an unknown host known; behind a jump host only ssh gets there."""
+    if plan.first_hop:
+        where = f"-p {plan.port} {shlex.quote(plan.login)}"
+        return f"ssh -o StrictHostKeyChecking=ask {where} true"
     file = shlex.quote(plan.known_hosts[0]) if plan.known_hosts else "~/.ssh/known_hosts"
     return f"ssh-keyscan -p {plan.port} {shlex.quote(plan.host)} >> {file}"
 

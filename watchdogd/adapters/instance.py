@@ -10,7 +10,7 @@ from pathlib import Path
 from watchdogd.errors import WatchdogdError
 
 LOCK_NAME = "lock"
-OWN_NAMES = (LOCK_NAME, "journal.sqlite", "tokens", "run", "events")
+OWN_NAMES = (LOCK_NAME, "journal.sqlite", "tokens", "run", "events", "children")
 """What an agent keeps in its state folder, and how its names begin."""
 
 

@@ -60,6 +60,31 @@ class AnswerTime:
         return min(MOST_SECONDS, max(LEAST_SECONDS, self._mean + 4 * self._deviation))
 
 
+class Pulse:
+    """When something last came over a link that cannot have lain somewhere since."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.last = clock.run()
+        """``run`` clock."""
+        self.unanswered: float | None = None
+        """``run`` clock, when the first was sent after which nothing came."""
+
+    def sent(self) -> None:
+        """Something is sent now."""
+        if self.unanswered is None:
+            self.unanswered = self._clock.run()
+
+    def beat(self) -> None:
+        """Something came just now."""
+        self.last = self._clock.run()
+        self.unanswered = None
+
+    def speaks(self, asked: float, silence: float) -> bool:
+        """True if something came after ``asked``, or less than ``silence`` seconds ago."""
+        return self.last > asked or self._clock.run() - self.last < silence
+
+
 class Keepalive:
     """Tells ``news`` of silence, speech and the end, from the threads that ``start`` makes."""
 

@@ -46,6 +46,12 @@ class _Unusable:
     shown: str
     why: str
     mend: str
+    certain: bool = True
+    """False: the system's ssh might still make something of it."""
+
+
+class AgentSilent(paramiko.SSHException):
+    """The agent did not answer in time: it waits for somebody, or hangs."""
 
 
 class KeyAgent(AgentSSH):
@@ -62,6 +68,13 @@ class KeyAgent(AgentSSH):
             connection.close()
             raise
 
+    def _send_message(self, message: paramiko.Message) -> tuple[int, paramiko.Message]:
+        try:
+            answer: tuple[int, paramiko.Message] = super()._send_message(message)  # type: ignore[misc]  # not in its stubs
+        except TimeoutError as error:  # on which paramiko's own thread breaks
+            raise AgentSilent("the agent did not answer in time") from error
+        return answer
+
     def close(self) -> None:
         """End the connection to the agent."""
         self._close()  # type: ignore[attr-defined]
@@ -70,14 +83,18 @@ class KeyAgent(AgentSSH):
 class LoginKeys:
     """The keys for one dial. ``close`` ends the agent's connection, which signs until then."""
 
-    def __init__(self, plan: SshPlan, deadline: Deadline) -> None:
-        """Raises ``Permanent(AUTH)``, with what is wrong with each key, if none can be used."""
+    def __init__(self, plan: SshPlan, deadline: Deadline, *, for_ssh: bool = False) -> None:
+        """Raises ``Permanent(AUTH)``, with what is wrong with each key, if none can be used.
+
+        ``for_ssh``: the system's ssh logs in, so a key that only we cannot read is no reason.
+        """
         self._agent: KeyAgent | None = None
         self._troubles: list[_Unusable] = []
         if plan.use_agent:
-            self._ask_agent(deadline)
+            self._ask_agent(plan, deadline)
+        self.agent_answers = self._agent is not None
         self.keys = self._choose(plan)[:_MOST_KEYS]
-        if not self.keys:
+        if not self.keys and not (for_ssh and any(not one.certain for one in self._troubles)):
             self.close()
             raise self._none_usable(plan)
 
@@ -87,8 +104,8 @@ class LoginKeys:
             self._agent.close()
             self._agent = None
 
-    def _ask_agent(self, deadline: Deadline) -> None:
-        path = os.environ.get("SSH_AUTH_SOCK")
+    def _ask_agent(self, plan: SshPlan, deadline: Deadline) -> None:
+        path = plan.agent_socket or os.environ.get("SSH_AUTH_SOCK")
         if not path:
             blind = "; a service does not see that of a login shell" if is_service() else ""
             self._trouble("agent", f"none (SSH_AUTH_SOCK is not set{blind})", "")
@@ -167,7 +184,7 @@ def load_key(file: str, *, agent: bool) -> paramiko.PKey | _Unusable:
         return _locked(file, agent=agent)
     except (ValueError, UnknownKeyType, paramiko.SSHException):
         why = "is no private key that can be used; a new one needs another file name"
-        return _Unusable(file, why, f"ssh-keygen -y -f {quoted}")
+        return _Unusable(file, why, f"ssh-keygen -y -f {quoted}", certain=False)
 
 
 def _is_public(file: str) -> bool:
@@ -180,7 +197,7 @@ def _public(file: str) -> _Unusable:
     private = file.removesuffix(".pub")
     named = private if private != file else "without .pub"
     mend = f"name the private key in ssh.identity_file: {named}"
-    return _Unusable(file, "is the public key", mend)
+    return _Unusable(file, "is the public key", mend, certain=False)
 
 
 def _locked(file: str, *, agent: bool) -> _Unusable:

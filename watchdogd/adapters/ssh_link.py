@@ -6,7 +6,6 @@ its own and left behind at the deadline; closing the connection ends them all.
 
 from __future__ import annotations
 
-import math
 import shlex
 import socket
 import threading
@@ -17,7 +16,15 @@ import paramiko
 from paramiko.packet import Packetizer
 
 from watchdogd.adapters.bounded import within
-from watchdogd.adapters.keepalive import GUESS_SECONDS, Keepalive
+from watchdogd.adapters.keepalive import GUESS_SECONDS, Keepalive, Pulse
+from watchdogd.adapters.remote_command import remote_command
+from watchdogd.adapters.ssh_refusals import (
+    forward_denied,
+    lost,
+    not_accepted,
+    unanswered,
+    wedged,
+)
 from watchdogd.core.words import Cause
 from watchdogd.errors import Permanent, Transient
 from watchdogd.ports import Clock, Completed, Deadline, LinkFacts, LinkNews
@@ -31,10 +38,6 @@ _PROHIBITED = 1
 _CONNECT_FAILED = 2
 _NO_REASON = "Unable to open channel."
 _ASKED_AGAIN = 10
-_BOUNDED_COMMAND = (
-    "seconds=$1; shift; if command -v timeout >/dev/null 2>&1; "
-    'then exec timeout -k 5 "$seconds" "$@"; fi; exec "$@"'
-)
 
 
 class StampedPacketizer(Packetizer):
@@ -42,35 +45,21 @@ class StampedPacketizer(Packetizer):
 
     def __init__(self, connection: socket.socket, clock: Clock) -> None:
         super().__init__(connection)
-        self._clock = clock
-        self.last_received = clock.run()
-        self.unanswered: float | None = None
-        """``run`` clock, when the first message was sent after which none came."""
+        self.pulse = Pulse(clock)
 
     def read_message(self) -> tuple[int, paramiko.Message]:
         """As paramiko's."""
         message: tuple[int, paramiko.Message] = super().read_message()
-        self.last_received = self._clock.run()
-        self.unanswered = None
+        self.pulse.beat()
         return message
 
     def send_message(self, data: paramiko.Message) -> None:
         """As paramiko's."""
-        if self.unanswered is None:
-            self.unanswered = self._clock.run()
+        self.pulse.sent()
         super().send_message(data)
 
     def start_handshake(self, timeout: float) -> None:
         """No timer thread, which would outlive a broken dial: the dial has its own deadline."""
-
-
-def remote_command(argv: Sequence[str], seconds: float) -> str:
-    """The command line for the server's login shell: ``argv``, ended there after ``seconds`` too.
-
-    Closing a channel ends no command, so the far side keeps the time itself where it can.
-    """
-    whole = str(max(1, math.ceil(seconds)))
-    return shlex.join(["exec", "sh", "-c", _BOUNDED_COMMAND, "sh", whole, *argv])
 
 
 class ChannelStream:
@@ -186,12 +175,12 @@ class SshLink:
         self._connected_at = clock.run()
         self._keepalive = Keepalive(
             TransportLife(transport),
-            lambda: packetizer.last_received,
+            lambda: packetizer.pulse.last,
             interval=keepalive,
             clock=clock,
             news=news,
             name=name,
-            unanswered=lambda: packetizer.unanswered,
+            unanswered=lambda: packetizer.pulse.unanswered,
             guess=guess,
         )
         self._keepalive.start()
@@ -209,9 +198,9 @@ class SshLink:
         except paramiko.ChannelException as error:
             raise _open_refused(to, error) from error
         except TimeoutError as error:
-            raise self._unanswered(to, asked) from error
+            raise unanswered(to, speaks=self._speaks(asked)) from error
         except GONE as error:
-            raise _lost(error, "open") from error
+            raise lost(error, "open") from error
         return ChannelStream(channel, self._clock)
 
     def run(
@@ -236,13 +225,13 @@ class SshLink:
                 output.thread.join(deadline.remaining())
             status = within(deadline, name, channel.recv_exit_status, errors=GONE)
         except TimeoutError as error:
-            raise self._wedged(argv[0], asked) from error
+            raise wedged(argv[0], speaks=self._speaks(asked)) from error
         except GONE as error:
-            raise _lost(error, "exec") from error
+            raise lost(error, "exec") from error
         finally:
             close_channel(channel, self._clock)
         if status < 0 and not self.alive():
-            raise _lost(EOFError("the link ended while the command ran"), "exec")
+            raise lost(EOFError("the link ended while the command ran"), "exec")
         return Completed(
             status=status,
             stdout=bytes(outputs[0].kept),
@@ -258,7 +247,7 @@ class SshLink:
         """See the port."""
         return LinkFacts(
             connected_at=self._connected_at,
-            last_received_at=self._packetizer.last_received,
+            last_received_at=self._packetizer.pulse.last,
             round_trip=self._keepalive.round_trip,
         )
 
@@ -298,9 +287,9 @@ class SshLink:
                 Cause.REMOTE_WEDGED, f"sshd opened no session: {error.text}", phase="exec"
             ) from error
         except TimeoutError as error:
-            raise self._wedged(shown, asked) from error
+            raise wedged(shown, speaks=self._speaks(asked)) from error
         except GONE as error:
-            raise _lost(error, "exec") from error
+            raise lost(error, "exec") from error
 
     def _feed(self, channel: paramiko.Channel, stdin: bytes, deadline: Deadline) -> None:
         def feed() -> None:
@@ -313,19 +302,7 @@ class SshLink:
         within(deadline, f"{self._name}-exec", feed, errors=GONE)
 
     def _speaks(self, asked: float) -> bool:
-        last = self._packetizer.last_received
-        return self.alive() and (last > asked or self._clock.run() - last < self._silence)
-
-    def _unanswered(self, to: Address, asked: float) -> Transient:
-        if self._speaks(asked):
-            return Transient(Cause.FORWARD_STALLED, f"no answer from {to} in time", phase="open")
-        return Transient(Cause.LINK_LOST, "the link is silent", phase="open")
-
-    def _wedged(self, what: str, asked: float) -> Transient:
-        if self._speaks(asked):
-            told = f"no end of `{what[:60]}` on the server in time"
-            return Transient(Cause.REMOTE_WEDGED, told, phase="exec")
-        return Transient(Cause.LINK_LOST, "the link is silent", phase="exec")
+        return self.alive() and self._packetizer.pulse.speaks(asked, self._silence)
 
 
 def close_transport(transport: paramiko.Transport, deadline: Deadline) -> None:
@@ -338,17 +315,8 @@ def close_transport(transport: paramiko.Transport, deadline: Deadline) -> None:
 
 def _open_refused(to: Address, error: paramiko.ChannelException) -> Permanent | Transient:
     if error.code == _PROHIBITED:
-        return Permanent(
-            Cause.FORWARD_DENIED,
-            f"sshd does not allow a forward to {to}: {error.text}",
-            phase="open",
-            mend="set `AllowTcpForwarding yes` (and PermitOpen) for this user in sshd_config",
-            reached=True,
-        )
-    cause = Cause.RUNTIME_REFUSED if error.code == _CONNECT_FAILED else Cause.FORWARD_STALLED
-    return Transient(
-        cause, f"nothing accepts at {to} on the server: {error.text}", phase="open", reached=True
-    )
+        return forward_denied(to, error.text)
+    return not_accepted(to, error.text, connected=error.code == _CONNECT_FAILED)
 
 
 def _told(job: Callable[[], paramiko.Channel], transport: paramiko.Transport) -> paramiko.Channel:
@@ -366,7 +334,3 @@ def _told(job: Callable[[], paramiko.Channel], transport: paramiko.Transport) ->
             if str(error) != _NO_REASON or not transport.is_active():
                 raise
     return job()
-
-
-def _lost(error: Exception, phase: str) -> Transient:
-    return Transient(Cause.LINK_LOST, f"the link is gone: {error}", phase=phase)

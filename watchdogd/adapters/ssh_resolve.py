@@ -1,14 +1,11 @@
-"""What ``ssh`` itself would do for a host, as a plan for engine ``sshtunnel``.
+"""What ``ssh`` itself would do for a host, as a plan for either engine.
 
-``ssh -G HOST`` reads the person's ssh configuration, aliases and includes. What this engine cannot
-honour is refused by name: ignoring a jump host or a certificate would dial another way than the
-person configured.
+``ssh -G HOST`` reads the person's ssh configuration, aliases and includes. What engine ``sshtunnel``
+cannot honour is given to ``openssh``, or refused by name where the configuration insists.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import getpass
 import os
 import subprocess
@@ -16,28 +13,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from watchdogd.adapters.ssh_needs import Need, Options, needs, one
 from watchdogd.core.words import Cause
 from watchdogd.errors import ConfigError, Problem, Transient
 from watchdogd.ports import Deadline
 from watchdogd.settings import SshSettings
 
 _LIMIT_SECONDS = 5.0
-_NEEDS_OPENSSH = "nothing here: it needs engine `openssh`, which is not built yet"
-_UNSUPPORTED = (
-    "proxyjump",
-    "proxycommand",
-    "hostkeyalias",
-    "certificatefile",
-    "pkcs11provider",
-    "knownhostscommand",
-    "revokedhostkeys",
-    "bindaddress",
-    "bindinterface",
-)
+_NEEDS_OPENSSH = 'nothing here: it needs ssh.engine = "openssh" (or "auto")'
 _DEFAULT_KNOWN_HOSTS = ("~/.ssh/known_hosts", "~/.ssh/known_hosts2")
 _GLOBAL_KNOWN_HOSTS = ("/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2")
 _DEFAULT_KEYS = ("~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa")
-_HARDWARE_KEYS = (b"sk-ssh-ed25519@openssh.com", b"sk-ecdsa-sha2-nistp256@openssh.com")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,12 +47,34 @@ class SshPlan:
     """Absolute; the first is where a new key belongs. Need not exist."""
     address_family: str = "any"
     """``any``, ``inet`` or ``inet6``."""
+    engine: str = "sshtunnel"
+    """``sshtunnel`` or ``openssh``."""
+    needs: tuple[Need, ...] = ()
+    """What only ``openssh`` can honour."""
+    first_hop: str = ""
+    """What this machine itself connects to, if that is not ``host``."""
+    host_key_alias: str = ""
+    agent_socket: str = ""
+    """Where the agent listens, if not at ``SSH_AUTH_SOCK``."""
+    kerberos: bool = False
+    """A ticket may log in."""
+    own_ciphers: bool = False
+    """The person chose them."""
+    known_hosts_given: bool = False
+    """``known_hosts`` is configured: that file and no other."""
 
     @property
     def known_name(self) -> str:
         """The host as it stands in known_hosts."""
+        if self.host_key_alias:
+            return self.host_key_alias
         host = self.host.lower()
         return host if self.port == 22 else f"[{host}]:{self.port}"
+
+    @property
+    def login(self) -> str:
+        """What a person gives to ssh or ssh-copy-id. Behind a jump host only the alias leads there."""
+        return f"{self.user}@{self.alias if self.first_hop else self.host}"
 
 
 def resolve_argv(settings: SshSettings) -> list[str]:
@@ -82,28 +90,35 @@ def resolve_argv(settings: SshSettings) -> list[str]:
 def resolve(settings: SshSettings, deadline: Deadline) -> SshPlan:
     """The plan for these settings; without an ``ssh`` program, from the settings alone.
 
-    Raises ``ConfigError`` with every option that needs another engine, or with ssh's own complaint
-    about its configuration; ``Transient(AGENT)`` if ``ssh -G`` does not end within 5 s.
+    Raises ``ConfigError`` with every option that the configured engine cannot honour, or with ssh's
+    own complaint about its configuration; ``Transient(AGENT)`` if ``ssh -G`` does not end within 5 s.
     """
-    argv = resolve_argv(settings)
+    options = ask_ssh(resolve_argv(settings), deadline)
+    if options is None and settings.engine == "openssh":
+        raise ConfigError((_no_ssh(),))
+    return plan_from(settings, options or {})
+
+
+def ask_ssh(argv: Sequence[str], deadline: Deadline) -> Options | None:
+    """What ``ssh -G`` prints; ``None`` without an ``ssh`` program. Raises as ``resolve``."""
     limit = deadline.at_most(_LIMIT_SECONDS).remaining()
     try:
         done = subprocess.run(
             argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=limit, check=False
         )
     except FileNotFoundError:
-        return plan_from(settings, {})
+        return None
     except subprocess.TimeoutExpired as error:
         raise Transient(
             Cause.AGENT, f"`{' '.join(argv)}` did not end in time", phase="resolve"
         ) from error
     if done.returncode != 0:
-        raise ConfigError((_ssh_complains(settings, done.stderr),))
-    return plan_from(settings, parse(done.stdout.decode(errors="replace")))
+        raise ConfigError((_ssh_complains(argv, done.stderr),))
+    return parse(done.stdout.decode(errors="replace"))
 
 
-def parse(text: str) -> dict[str, tuple[str, ...]]:
-    """The lines of ``ssh -G`` by lower-case option; an option may stand there several times."""
+def parse(text: str) -> Options:
+    """The lines of ``ssh -G``."""
     found: dict[str, tuple[str, ...]] = {}
     for line in text.splitlines():
         option, _, value = line.strip().partition(" ")
@@ -112,11 +127,11 @@ def parse(text: str) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def plan_from(settings: SshSettings, options: Mapping[str, tuple[str, ...]]) -> SshPlan:
+def plan_from(settings: SshSettings, options: Options) -> SshPlan:
     """The plan, or ``ConfigError`` with every problem. ``options`` as ``parse`` gives them."""
-    host = _one(options, "hostname", settings.host)
-    port = settings.port or int(_one(options, "port", "22"))
-    user = settings.user or _one(options, "user", "") or getpass.getuser()
+    host = one(options, "hostname", settings.host)
+    port = settings.port or int(one(options, "port", "22"))
+    user = settings.user or one(options, "user", "") or getpass.getuser()
     tokens = {"%h": host, "%n": settings.host, "%p": str(port), "%r": user}
     if settings.identity_file is not None:
         identities: tuple[str, ...] = (settings.identity_file,)
@@ -124,7 +139,11 @@ def plan_from(settings: SshSettings, options: Mapping[str, tuple[str, ...]]) -> 
         identities = tuple(
             expand(name, tokens) for name in options.get("identityfile", _DEFAULT_KEYS)
         )
-    plan = SshPlan(
+    needed = needs(options, identities)
+    if needed and settings.engine == "sshtunnel":
+        raise ConfigError(tuple(_problem(settings, need) for need in needed))
+    agent = one(options, "identityagent", "SSH_AUTH_SOCK")
+    return SshPlan(
         alias=settings.host,
         host=host,
         port=port,
@@ -132,15 +151,17 @@ def plan_from(settings: SshSettings, options: Mapping[str, tuple[str, ...]]) -> 
         identity_files=identities,
         identity_required=settings.identity_file is not None,
         identities_only=settings.identity_file is not None
-        or _one(options, "identitiesonly", "no") == "yes",
-        use_agent=_one(options, "identityagent", "SSH_AUTH_SOCK") != "none",
+        or one(options, "identitiesonly", "no") == "yes",
+        use_agent=agent != "none",
         known_hosts=_known_hosts(settings, options, tokens),
-        address_family=_one(options, "addressfamily", "any"),
+        address_family=one(options, "addressfamily", "any"),
+        engine="openssh" if needed or settings.engine == "openssh" else "sshtunnel",
+        needs=needed,
+        host_key_alias=_unless_none(options, "hostkeyalias"),
+        agent_socket=_socket(agent, tokens),
+        kerberos=one(options, "gssapiauthentication", "no") == "yes",
+        known_hosts_given=settings.known_hosts is not None,
     )
-    problems = [*_unsupported(settings, options), *_unsupported_keys(settings, plan)]
-    if problems:
-        raise ConfigError(tuple(problems))
-    return plan
 
 
 def expand(name: str, tokens: Mapping[str, str]) -> str:
@@ -156,18 +177,8 @@ def expand(name: str, tokens: Mapping[str, str]) -> str:
     return os.path.expanduser("".join(parts))
 
 
-def is_hardware_key(file: str) -> bool:
-    """True if the file is the handle of a security key (its public half says so)."""
-    try:
-        text = Path(file).read_text(encoding="ascii")
-        body = "".join(line for line in text.splitlines() if not line.startswith("-----"))
-        return any(kind in base64.b64decode(body) for kind in _HARDWARE_KEYS)
-    except (OSError, UnicodeDecodeError, binascii.Error):
-        return False
-
-
 def _known_hosts(
-    settings: SshSettings, options: Mapping[str, tuple[str, ...]], tokens: Mapping[str, str]
+    settings: SshSettings, options: Options, tokens: Mapping[str, str]
 ) -> tuple[str, ...]:
     if settings.known_hosts is not None:
         return (settings.known_hosts,)
@@ -185,46 +196,35 @@ def _file_list(values: tuple[str, ...] | None, default: Sequence[str]) -> tuple[
     )
 
 
-def _one(options: Mapping[str, tuple[str, ...]], option: str, default: str) -> str:
-    return options[option][0] if option in options else default
+def _unless_none(options: Options, option: str) -> str:
+    value = one(options, option, "none")
+    return "" if value == "none" else value
 
 
-def _unsupported(
-    settings: SshSettings, options: Mapping[str, tuple[str, ...]]
-) -> tuple[Problem, ...]:
-    found = [
-        (name, _one(options, name, "none"))
-        for name in _UNSUPPORTED
-        if _one(options, name, "none") != "none"
-    ]
-    agent = _one(options, "identityagent", "SSH_AUTH_SOCK")
-    if agent not in ("SSH_AUTH_SOCK", "none"):
-        found.append(("identityagent", agent))
-    return tuple(_problem(settings, name, value) for name, value in found)
+def _socket(agent: str, tokens: Mapping[str, str]) -> str:
+    if agent in ("SSH_AUTH_SOCK", "none"):
+        return ""
+    return os.environ.get(agent[1:], "") if agent.startswith("$") else expand(agent, tokens)
 
 
-def _unsupported_keys(settings: SshSettings, plan: SshPlan) -> tuple[Problem, ...]:
-    present = [name for name in plan.identity_files if Path(name).is_file()]
-    hardware = [name for name in present if is_hardware_key(name)]
-    problems = [
-        _problem(settings, "certificatefile", f"{name}-cert.pub")
-        for name in present
-        if Path(f"{name}-cert.pub").is_file()
-    ]
-    if hardware and len(hardware) == len(present):
-        problems += [_problem(settings, "identityfile", f"{hardware[0]} (a security key)")]
-    return tuple(problems)
-
-
-def _problem(settings: SshSettings, option: str, value: str) -> Problem:
+def _problem(settings: SshSettings, need: Need) -> Problem:
     where = f"`{' '.join(resolve_argv(settings))}`"
-    return Problem(file=where, key=option, found=value, allowed=_NEEDS_OPENSSH)
+    return Problem(file=where, key=need.option, found=need.value, allowed=_NEEDS_OPENSSH)
 
 
-def _ssh_complains(settings: SshSettings, stderr: bytes) -> Problem:
+def _no_ssh() -> Problem:
+    return Problem(
+        file="this machine",
+        key="ssh.engine",
+        found="no `ssh` program for engine openssh",
+        allowed="the OpenSSH client (Debian: apt install openssh-client)",
+    )
+
+
+def _ssh_complains(argv: Sequence[str], stderr: bytes) -> Problem:
     lines = stderr.decode(errors="replace").strip().splitlines() or ["no word of why"]
     return Problem(
-        file=f"`{' '.join(resolve_argv(settings))}`",
+        file=f"`{' '.join(argv)}`",
         key="",
         found=f"refused: {lines[-1][:300]}",
         allowed="a host and a configuration that ssh itself accepts",

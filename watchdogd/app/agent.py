@@ -17,6 +17,7 @@ from pathlib import Path
 
 from watchdogd.adapters.clock import SystemClock
 from watchdogd.adapters.config_watch import FolderWatch
+from watchdogd.adapters.engine_choice import plans
 from watchdogd.adapters.event_files import EventFiles
 from watchdogd.adapters.instance import InstanceLock, private_folder
 from watchdogd.adapters.journal import SqliteJournal
@@ -28,7 +29,7 @@ from watchdogd.app.doors import Door, Doors
 from watchdogd.app.exchange import exchange
 from watchdogd.app.health import health
 from watchdogd.app.hooks import NO_HOOKS, Hooks
-from watchdogd.app.parts import close_all, places, plans
+from watchdogd.app.parts import close_all, places
 from watchdogd.app.reload import Reload, Reloaded
 from watchdogd.app.starts import Starts
 from watchdogd.app.targets import Builder, InService
@@ -284,6 +285,7 @@ class Agent:
         try:
             private_folder(folders.token_path(self._state, "").parent)
             private_folder(folders.control_socket(self._state).parent)
+            self._builder.end_orphans()
             targets = self._builder.make(settings.targets, known)
             return _InForce(settings=settings, targets=targets)
         except BaseException:

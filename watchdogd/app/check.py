@@ -11,10 +11,11 @@ from functools import partial
 from pathlib import Path
 
 from watchdogd.adapters.clock import SystemClock
+from watchdogd.adapters.engine_choice import plans
 from watchdogd.adapters.ssh_resolve import SshPlan
-from watchdogd.app.folders import state_path, token_path
+from watchdogd.app.folders import children_folder, state_path, token_path
 from watchdogd.app.local_port import stranger_on, with_stranger
-from watchdogd.app.parts import Parts, Places, parts_of, plans
+from watchdogd.app.parts import Parts, Places, parts_of
 from watchdogd.app.results import CheckResult, result_of
 from watchdogd.carrying import Executor
 from watchdogd.carrying.executor import DIAL_SECONDS
@@ -105,6 +106,8 @@ def _check(
         Places(
             token_path=token_path(state_dir, target.name),
             socket_folder=folder,
+            ssh_folder=folder / "ssh",
+            children_folder=children_folder(state_dir),
             agent_health=lambda: "",
         ),
     )

@@ -35,6 +35,16 @@ def control_socket(state: Path) -> Path:
     return control_path(str(state), os.environ)
 
 
+def children_folder(state: Path) -> Path:
+    """Which children live, for the next start if this agent is killed."""
+    return state / "children"
+
+
+def ssh_folder(state: Path, target: str) -> Path:
+    """A folder with a short path for the control sockets of a target's ssh."""
+    return control_socket(state).parent / f"{target}.ssh"
+
+
 def engine_folder(state: Path, target: str) -> Path:
     """A folder with a short path for a target's container engine socket."""
     return control_socket(state).parent / target

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from watchdogd.adapters.child_ledger import ChildLedger
 from watchdogd.adapters.container_engine import open_container_engine
+from watchdogd.adapters.engine_openssh import OpensshEngine
 from watchdogd.adapters.engine_sshtunnel import SshtunnelEngine
 from watchdogd.adapters.forward import ListeningForward
 from watchdogd.adapters.guard import ServerGuard
 from watchdogd.adapters.http import get
 from watchdogd.adapters.route import Route
 from watchdogd.adapters.server_http import ServerHttp
-from watchdogd.adapters.ssh_resolve import SshPlan, resolve
+from watchdogd.adapters.ssh_resolve import SshPlan
 from watchdogd.adapters.tmux import Tmux
 from watchdogd.adapters.tokens import TokenFile
 from watchdogd.core.events import Event
 from watchdogd.core.words import Kind
-from watchdogd.errors import ConfigError, Problem
 from watchdogd.links import TargetLinks
-from watchdogd.ports import Clock, ContainerEngine, Deadline, Reach
+from watchdogd.ports import Clock, ContainerEngine, Deadline, Reach, SshEngine
 from watchdogd.settings import Settings, TargetSettings
 from watchdogd.sinks.sentences import Place
-
-RESOLVE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,28 +47,6 @@ class Parts:
             self.engine.close()
 
 
-def plans(settings: Settings, names: Iterable[str], clock: Clock) -> Mapping[str, SshPlan]:
-    """What ssh would do for each target's host.
-
-    Raises ``ConfigError`` with the problems of all of them; ``Transient`` if ssh does not answer.
-    """
-    found: dict[str, SshPlan] = {}
-    problems: list[Problem] = []
-    for name in names:
-        try:
-            found[name] = resolve(
-                settings.targets[name].ssh, Deadline.after(clock, RESOLVE_SECONDS)
-            )
-        except ConfigError as error:
-            problems.extend(
-                replace(problem, file=f"targets.{name}.ssh: {problem.file}")
-                for problem in error.problems
-            )
-    if problems:
-        raise ConfigError(tuple(problems))
-    return found
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Places:
     """What the parts of one target are given of the agent."""
@@ -78,6 +55,10 @@ class Places:
     """Where a made token is kept."""
     socket_folder: Path
     """0700, with a short path: for the container engine's socket."""
+    ssh_folder: Path
+    """0700, with a short path: for the control sockets of engine ``openssh``."""
+    children_folder: Path
+    """Where that engine's children are written down."""
     agent_health: Callable[[], str]
 
 
@@ -92,9 +73,23 @@ def parts_of(
     forward = ListeningForward(
         target.forward.local, target.forward.remote, target.forward.hold, clock, name=target.name
     )
-    ssh = SshtunnelEngine(plan, target.ssh.keepalive, clock, name=target.name)
-    links = TargetLinks(ssh, forward, clock, post, target=target.name)
+    links = TargetLinks(
+        _engine(target, plan, clock, places), forward, clock, post, target=target.name
+    )
     return _behind(target, plan, forward, links, None, clock, places)
+
+
+def _engine(target: TargetSettings, plan: SshPlan, clock: Clock, places: Places) -> SshEngine:
+    if plan.engine == "sshtunnel":
+        return SshtunnelEngine(plan, target.ssh.keepalive, clock, name=target.name)
+    return OpensshEngine(
+        plan,
+        target.ssh.keepalive,
+        clock,
+        folder=places.ssh_folder,
+        ledger=ChildLedger(places.children_folder),
+        name=target.name,
+    )
 
 
 def renewed(parts: Parts, target: TargetSettings, clock: Clock, places: Places) -> Parts:
@@ -128,7 +123,7 @@ def _behind(
         links=links,
         http=get,
         ask_on_server=ServerHttp(links.current, clock),
-        route=Route(plan.host),
+        route=Route(plan.first_hop or plan.host),
         tokens=tokens,
         engine=engine,
         sessions=None if kind is Kind.EXTERNAL else tmux,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from watchdogd.adapters.child_ledger import ChildLedger
+from watchdogd.adapters.engine_choice import why
 from watchdogd.adapters.ssh_resolve import SshPlan
 from watchdogd.app import folders
 from watchdogd.app.changes import Changes
@@ -20,6 +23,8 @@ from watchdogd.probes import LAPTOP_PROBES, SERVER_PROBES, TUNNEL_PROBES
 from watchdogd.remedies import REMEDIES
 from watchdogd.settings import TargetSettings
 from watchdogd.workers import Workers
+
+log = logging.getLogger(__name__)
 
 CLOSE_SECONDS = 4.5
 """For the links and clients of a target that ends."""
@@ -38,6 +43,8 @@ class InService:
 
     def begin(self, remembered: Started) -> None:
         """It is in service from now on."""
+        if self.parts.plan.engine == "openssh":
+            log.info("%s: engine %s", self.parts.target.name, why(self.parts.plan))
         self.letters.post(remembered)
         if self.deaths is not None:
             self.deaths.start()
@@ -78,6 +85,11 @@ class Builder:
     observe: bool = False
     """Whatever the mode: only say what would be done."""
     harmless_only: bool = False
+
+    def end_orphans(self) -> None:
+        """What a killed agent's engines left running holds sessions on the server, and serves nobody."""
+        for pid in ChildLedger(folders.children_folder(self.state)).end_orphans(self.clock):
+            log.warning("ended ssh (pid %s), left behind by an agent that was killed", pid)
 
     def make(
         self, targets: Mapping[str, TargetSettings], plans: Mapping[str, SshPlan]
@@ -161,5 +173,7 @@ class Builder:
         return Places(
             token_path=folders.token_path(self.state, name),
             socket_folder=folders.engine_folder(self.state, name),
+            ssh_folder=folders.ssh_folder(self.state, name),
+            children_folder=folders.children_folder(self.state),
             agent_health=self.agent_health,
         )

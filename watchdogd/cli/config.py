@@ -10,6 +10,7 @@ from watchdogd.cli import output
 from watchdogd.cli.subverbs import SubVerbs
 from watchdogd.errors import ConfigError
 from watchdogd.loading import as_toml, config_files, config_path, load, worst_case
+from watchdogd.settings import Settings
 
 SCHEMA = "watchdogd.config/1"
 
@@ -29,6 +30,7 @@ def check(as_json: bool) -> int:
     """Report every problem at once; warn of promises that the settings cannot keep."""
     try:
         settings = load(output.config_option(), os.environ)
+        engines = _engines(settings)
     except ConfigError as error:
         if as_json:
             problems = [
@@ -40,14 +42,27 @@ def check(as_json: bool) -> int:
         raise
     warnings = worst_case(settings)
     if as_json:
-        answer = {"ok": True, "problems": [], "warnings": list(warnings)}
+        answer = {"ok": True, "problems": [], "warnings": list(warnings), "engines": engines}
         output.emit({"schema": SCHEMA, **answer, "files": list(settings.files)})
         return output.FINE
     for line in warnings:
         output.message(f"warning: {line}")
+    for name, engine in engines.items():
+        if engine != "sshtunnel":
+            output.say(f"{name}: engine {engine}")
     count = len(settings.targets)
     output.say(f"fine: {count} target{'s' if count != 1 else ''} ({', '.join(settings.targets)})")
     return output.FINE
+
+
+def _engines(settings: Settings) -> dict[str, str]:
+    """What carries each target's connection, and why. Raises ``ConfigError``, also for what ssh
+    itself does not accept."""
+    from watchdogd.adapters.clock import SystemClock
+    from watchdogd.adapters.engine_choice import plans, why
+
+    found = plans(settings, settings.targets, SystemClock())
+    return {name: why(plan) for name, plan in found.items()}
 
 
 @config.command()

@@ -83,8 +83,8 @@ TARGET: dict[str, Key] = {
     "ssh.identity_file": _file(FileRule.READABLE),
     "ssh.known_hosts": _file(FileRule.MAYBE),
     "ssh.engine": Key(
-        v.choice("auto", "sshtunnel", unbuilt={"openssh": "the system's ssh as the engine"}),
-        '"auto" or "sshtunnel"',
+        v.choice("auto", "sshtunnel", "openssh"),
+        '"auto", "sshtunnel" or "openssh"',
     ),
     "ssh.keepalive": _duration(),
     "forward.local": _loopback(),

@@ -1,0 +1,182 @@
+"""What ``ssh`` writes, as OpenSSH 9.2 was seen to write it, and the cause that is read from it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from watchdogd.adapters.openssh_causes import end_of_link, failure, overdue
+from watchdogd.adapters.openssh_said import Said
+from watchdogd.adapters.ssh_resolve import plan_from
+from watchdogd.core.words import Cause
+from watchdogd.errors import Permanent
+from watchdogd.settings import SshSettings
+
+PLAN = plan_from(SshSettings(host="abc.com", port=8027, user="as", engine="openssh"), {})
+CONNECTED = (
+    "debug1: Connecting to abc.com [192.0.2.7] port 8027.",
+    "debug1: Connection established.",
+)
+GREETED = (*CONNECTED, "debug1: Remote protocol version 2.0, remote software version OpenSSH_9.2p1")
+SHOWN = (*GREETED, "debug1: Server host key: ssh-ed25519 SHA256:rX150Loqva1")
+KEYED = (*SHOWN, "debug1: SSH2_MSG_NEWKEYS received")
+OFFERED = (*KEYED, "debug1: Offering public key: /home/u/my key ED25519 SHA256:kcgy explicit")
+BY_AGENT = (*KEYED, "debug1: Offering public key: work ED25519-SK SHA256:kcgy agent")
+
+
+def said(*lines: str) -> Said:
+    heard = Said()
+    for line in lines:
+        heard.hear(line)
+    return heard
+
+
+@pytest.mark.parametrize(
+    ("lines", "cause", "phase", "permanent", "reached"),
+    [
+        (("ssh: Could not resolve hostname abc.com: Name or service not known",),
+         Cause.DNS, "resolve", False, False),
+        (("ssh: connect to host abc.com port 8027: Connection refused",),
+         Cause.SSHD_DOWN, "connect", False, False),
+        (("ssh: connect to host abc.com port 8027: Network is unreachable",),
+         Cause.OFFLINE, "connect", False, False),
+        (("ssh: connect to host abc.com port 8027: No route to host",),
+         Cause.HOST_UNREACHABLE, "connect", False, False),
+        (("ssh: connect to host abc.com port 8027: Connection timed out",),
+         Cause.HOST_UNREACHABLE, "connect", False, False),
+        ((*CONNECTED, "Connection timed out during banner exchange", "Connection to abc.com port 8027 timed out"),
+         Cause.HOST_UNREACHABLE, "banner", False, True),
+        ((*CONNECTED, "kex_exchange_identification: Connection closed by remote host",
+          "Connection closed by 192.0.2.7 port 8027"), Cause.SSHD_REJECTS, "banner", False, True),
+        ((*CONNECTED, "debug1: kex_exchange_identification: banner line 0: Not allowed at this time",
+          "kex_exchange_identification: Connection closed by remote host"),
+         Cause.SSHD_REJECTS, "banner", False, True),
+        ((*GREETED, "Connection closed by 192.0.2.7 port 8027"),
+         Cause.SSHD_REJECTS, "host_key", False, True),
+        ((*GREETED, "Unable to negotiate with 192.0.2.7 port 8027: no matching host key type found."),
+         Cause.SSHD_REJECTS, "banner", True, True),
+        ((*SHOWN, "No ED25519 host key is known for [abc.com]:8027 and you have requested strict checking.",
+          "Host key verification failed."), Cause.HOST_KEY, "host_key", True, True),
+        ((*SHOWN, "The ED25519 host key for [abc.com]:8027 is marked as revoked.",
+          "Host key verification failed."), Cause.HOST_KEY, "host_key", True, True),
+        ((*SHOWN, "Host key verification failed."), Cause.HOST_KEY, "host_key", True, True),
+        ((*OFFERED, "as@abc.com: Permission denied (publickey)."), Cause.AUTH, "auth", True, True),
+        ((*OFFERED, "Received disconnect from 192.0.2.7 port 8027:2: Too many authentication failures"),
+         Cause.AUTH, "auth", True, True),
+        ((*OFFERED, 'Authenticated using "publickey" with partial success.',
+          "as@abc.com: Permission denied (keyboard-interactive)."), Cause.AUTH, "auth", True, True),
+        ((*OFFERED, "Connection closed by 192.0.2.7 port 8027"), Cause.AUTH, "auth", True, True),
+        ((*KEYED, "Connection closed by 192.0.2.7 port 8027"), Cause.SSHD_REJECTS, "auth", False, True),
+        ((*KEYED, "as@abc.com: Permission denied (password)."), Cause.AUTH, "auth", True, True),
+        ((*BY_AGENT, 'sign_and_send_pubkey: signing failed for ED25519-SK "work" from agent: agent refused operation',
+          "as@abc.com: Permission denied (publickey)."), Cause.AUTH, "auth", True, True),
+        (("/bin/sh: 1: nc: not found", "kex_exchange_identification: Connection closed by remote host"),
+         Cause.HOST_UNREACHABLE, "resolve", False, False),
+        ((), Cause.HOST_UNREACHABLE, "resolve", False, False),
+    ],
+)  # fmt: skip
+def test_a_failed_dial(
+    lines: tuple[str, ...], cause: Cause, phase: str, permanent: bool, reached: bool
+) -> None:
+    error = failure(PLAN, said(*lines))
+    assert (error.cause, error.phase, error.reached) == (cause, phase, reached)
+    assert isinstance(error, Permanent) is permanent
+
+
+def test_the_first_complaint_is_the_answer_when_a_jump_host_fails() -> None:
+    error = failure(
+        PLAN,
+        said(
+            "channel 0: open failed: connect failed: Connection refused",
+            "stdio forwarding failed",
+            "kex_exchange_identification: Connection closed by remote host",
+        ),
+    )
+    assert (error.cause, error.reached) == (Cause.SSHD_DOWN, False)
+    denied = failure(
+        PLAN,
+        said("bob@bastion: Permission denied (publickey).", "kex_exchange_identification: x"),
+    )
+    assert denied.cause is Cause.AUTH
+    assert "bob@bastion" in denied.detail
+    shut = failure(PLAN, said("channel 0: open failed: administratively prohibited: open failed"))
+    assert shut.cause is Cause.FORWARD_DENIED
+
+
+def test_a_changed_host_key_names_both_and_the_command() -> None:
+    lines = (
+        *SHOWN,
+        "@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @",
+        "SHA256:rX150Loqva1.",
+        "Offending ED25519 key in /home/u/known hosts:3",
+        "Host key for [abc.com]:8027 has changed and you have requested strict checking.",
+        "Host key verification failed.",
+    )
+    error = failure(PLAN, said(*lines))
+    assert "ssh-ed25519 SHA256:rX150Loqva1" in error.detail
+    assert error.mend.startswith("ask whoever runs the server")
+    assert error.mend.endswith("ssh-keygen -R '[abc.com]:8027' -f '/home/u/known hosts'")
+
+
+def test_a_jump_host_s_changed_key_is_the_jump_host_s() -> None:
+    lines = (
+        "SHA256:abc.",
+        "Offending ED25519 key in /k:1",
+        "Host key for bastion has changed and you have requested strict checking.",
+    )
+    error = failure(replace(PLAN, first_hop="bastion"), said(*lines))
+    assert "bastion changed: it shows SHA256:abc, and" in error.detail
+    assert error.mend.endswith("ssh-keygen -R 'bastion' -f /k")
+
+
+def test_behind_a_jump_host_only_ssh_makes_a_host_known() -> None:
+    unknown = "No ED25519 host key is known for abc.com and you have requested strict checking."
+    plan = replace(PLAN, first_hop="bastion", alias="gpu")
+    error = failure(plan, said(*SHOWN, unknown))
+    assert error.mend == "ssh -o StrictHostKeyChecking=ask -p 8027 as@gpu true"
+    refused = failure(plan, said(*OFFERED, "as@abc.com: Permission denied (publickey)."))
+    assert refused.mend == "ssh-copy-id -i '/home/u/my key'.pub -p 8027 as@gpu"
+
+
+@pytest.mark.parametrize(
+    ("lines", "cause", "phase", "word"),
+    [
+        ((), Cause.HOST_UNREACHABLE, "resolve", "no connection to abc.com:8027 in time"),
+        (CONNECTED, Cause.HOST_UNREACHABLE, "banner", "said nothing"),
+        (GREETED, Cause.HOST_UNREACHABLE, "host_key", "key exchange"),
+        (OFFERED, Cause.HOST_UNREACHABLE, "auth", "not answered"),
+        ((*BY_AGENT, "debug1: Server accepts key: work ED25519-SK SHA256:kcgy agent"),
+         Cause.AUTH, "auth", "the agent did not sign with work"),
+        ((*OFFERED, "debug1: Server accepts key: /home/u/my key ED25519-SK SHA256:kcgy explicit",
+          "Confirm user presence for key ED25519-SK SHA256:kcgy"), Cause.AUTH, "auth", "nobody touched"),
+        ((*OFFERED, "debug1: Server accepts key: /home/u/my key ED25519 SHA256:kcgy explicit"),
+         Cause.HOST_UNREACHABLE, "auth", "not answered"),
+    ],
+)  # fmt: skip
+def test_a_dial_that_does_not_end(
+    lines: tuple[str, ...], cause: Cause, phase: str, word: str
+) -> None:
+    error = overdue(PLAN, said(*lines))
+    assert (error.cause, error.phase) == (cause, phase)
+    assert word in error.detail
+
+
+def test_refused_channels_are_numbered_with_their_reasons() -> None:
+    heard = said('Authenticated to abc.com ([192.0.2.7]:8027) using "publickey".')
+    before = heard.refused()
+    heard.hear("channel 2: open failed: connect failed: Connection refused")
+    assert heard.refused_since(before) == ("connect failed: Connection refused",)
+    assert heard.lines == ()
+    for _ in range(1000):
+        heard.hear("channel 2: open failed: administratively prohibited: open failed")
+    assert heard.refused() == 1001
+    assert len(heard.refusals) < 100
+
+
+def test_what_is_kept_is_bounded_and_printable() -> None:
+    heard = said(*("x" * 100_000 for _ in range(100)), "\x1b[31mred", "Broken pipe")
+    assert sum(map(len, heard.lines)) <= 8192
+    assert heard.lines[-2:] == ("[31mred", "Broken pipe")
+    assert end_of_link(heard) == "Broken pipe"
+    assert end_of_link(Said()) == "the connection ended"

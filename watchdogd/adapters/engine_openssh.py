@@ -1,0 +1,124 @@
+"""Engine ``openssh``: the system's ``ssh`` dials, checks the host key and logs in; we use its channels.
+
+For what only ssh can do: jump hosts, proxy commands, certificates, hardware keys, smart cards, Kerberos.
+Nothing is ever asked of a person, and no unknown host key is accepted.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import paramiko
+
+from watchdogd.adapters.child_ledger import ChildLedger
+from watchdogd.adapters.control_path import new_control_path
+from watchdogd.adapters.login_keys import KeyAgent, LoginKeys
+from watchdogd.adapters.openssh_causes import failure, overdue
+from watchdogd.adapters.openssh_child import SshChild
+from watchdogd.adapters.openssh_command import dial_argv, environment
+from watchdogd.adapters.openssh_link import OpensshLink
+from watchdogd.adapters.openssh_mux import Mux
+from watchdogd.adapters.ssh_resolve import SshPlan
+from watchdogd.core.words import Cause
+from watchdogd.errors import Transient
+from watchdogd.ports import Clock, Deadline, LinkNews
+
+_DIAL_SECONDS = 30.0
+_PHASE_SECONDS = {"host_key": 15.0, "auth": 15.0}
+_CLOSE_SECONDS = 2.0
+_LOOK_SECONDS = 0.25
+_AGENT_SECONDS = 10.0
+_LISTENS_SECONDS = 0.01
+
+
+class OpensshEngine:
+    """Implements ``ports.SshEngine``. One dial at a time: the caller's duty."""
+
+    def __init__(
+        self,
+        plan: SshPlan,
+        keepalive: float,
+        clock: Clock,
+        *,
+        folder: Path,
+        ledger: ChildLedger,
+        name: str = "ssh",
+    ) -> None:
+        """``keepalive``: seconds between questions on a link; ``folder``: for its control sockets, made
+        0700 at the first dial; ``name``: of the threads."""
+        self._plan = plan
+        self._keepalive = keepalive
+        self._clock = clock
+        self._folder = folder
+        self._ledger = ledger
+        self._name = name
+        self._dials = 0
+
+    def dial(self, deadline: Deadline, news: LinkNews) -> OpensshLink:
+        """See the port. Ends within 30 s also if the deadline is later."""
+        limit = deadline.at_most(_DIAL_SECONDS)
+        self._dials += 1
+        name = f"{self._name}-link{self._dials}"
+        use_agent = agent_answers(self._plan, limit)
+        child, control = self._start(name, use_agent=use_agent)
+        try:
+            mux = Mux(control, self._clock, name=name)
+            self._await_ready(child, mux, limit)
+            return OpensshLink(
+                child, mux, keepalive=self._keepalive, clock=self._clock, news=news, name=name
+            )
+        except BaseException:
+            child.end(Deadline.after(self._clock, _CLOSE_SECONDS))
+            raise
+
+    def _start(self, name: str, *, use_agent: bool) -> tuple[SshChild, str]:
+        try:
+            control = new_control_path(self._folder)
+            argv = dial_argv(self._plan, control, use_agent=use_agent)
+            environ = environment(os.environ)
+            return SshChild(argv, environ, control, self._ledger, self._clock, name=name), control
+        except FileNotFoundError as error:
+            mend = "install the OpenSSH client (Debian: apt install openssh-client)"
+            raise Transient(Cause.AGENT, f"ssh cannot be started: {error}", mend=mend) from error
+        except OSError as error:
+            raise Transient(Cause.AGENT, f"ssh cannot be started: {error}") from error
+
+    def _await_ready(self, child: SshChild, mux: Mux, deadline: Deadline) -> None:
+        """Logged in and serving its control socket, or it raises why not."""
+        phase, limit = "", deadline
+        while not child.ended.is_set():
+            if child.said.phase != phase:
+                phase = child.said.phase
+                limit = deadline.at_most(_PHASE_SECONDS.get(phase, _DIAL_SECONDS))
+            if limit.passed():
+                raise overdue(self._plan, child.said)
+            if child.said.authenticated and mux.answers(limit):
+                return
+            rest = _LISTENS_SECONDS if child.said.authenticated else _LOOK_SECONDS
+            child.await_news(min(rest, limit.remaining()))
+        raise failure(self._plan, child.said)
+
+
+def agent_answers(plan: SshPlan, deadline: Deadline) -> bool:
+    """Whether ssh may ask the key agent: it would wait for ever for one that does not answer.
+
+    Raises ``Permanent(AUTH)`` if there is no key to log in with, so that nobody is dialed for nothing.
+    What only ssh can judge (a certificate, a hardware key, a Kerberos ticket) is left to it.
+    """
+    if not any(need.is_login() for need in plan.needs) and not (plan.kerberos and _has_ticket()):
+        keys = LoginKeys(plan, deadline, for_ssh=True)
+        keys.close()
+        return keys.agent_answers
+    path = plan.agent_socket or os.environ.get("SSH_AUTH_SOCK")
+    if not path or not plan.use_agent:
+        return False
+    try:
+        KeyAgent(path, deadline.at_most(_AGENT_SECONDS).remaining()).close()
+    except (OSError, paramiko.SSHException):
+        return False
+    return True
+
+
+def _has_ticket() -> bool:
+    return "KRB5CCNAME" in os.environ or Path(f"/tmp/krb5cc_{os.getuid()}").exists()  # noqa: S108

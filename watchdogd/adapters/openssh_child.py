@@ -1,0 +1,125 @@
+"""The ``ssh`` that carries a link: started without a terminal, heard, waited for, and ended for sure."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+from watchdogd.adapters.child_ledger import ChildLedger
+from watchdogd.adapters.control_path import remove_control
+from watchdogd.adapters.openssh_said import Said
+from watchdogd.ports import Clock, Deadline
+
+_TERM_SECONDS = 3.0
+_KILL_SECONDS = 2.0
+_AGAIN_SECONDS = 0.25
+_LAST_WORDS_SECONDS = 0.5
+_LONGEST_LINE = 65_536
+
+
+class SshChild:
+    """Leads a process group of its own, so that what it starts to get to the server ends with it."""
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        environ: Mapping[str, str],
+        control: str,
+        ledger: ChildLedger,
+        clock: Clock,
+        *,
+        name: str,
+    ) -> None:
+        """``control``: its control socket, removed at its end. Raises ``OSError``."""
+        self.said = Said()
+        self.ended = threading.Event()
+        self._control = control
+        self._ledger = ledger
+        self._news = threading.Condition()
+        # A socket, not a pipe: a jump host's master may hold the other end for ever.
+        self._stderr, theirs = socket.socketpair()
+        with theirs:
+            try:
+                self._process = subprocess.Popen(
+                    argv,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=theirs.fileno(),
+                    env=dict(environ),
+                    start_new_session=True,
+                )
+            except OSError:
+                self._stderr.close()
+                raise
+        self._reader = threading.Thread(target=self._read, name=f"{name}-stderr", daemon=True)
+        self._waiter = threading.Thread(target=self._wait, name=f"{name}-wait", daemon=True)
+        self._reader.start()
+        self._waiter.start()
+        try:
+            ledger.note(self._process.pid, control)
+        except OSError:
+            self.end(Deadline.after(clock, _TERM_SECONDS))
+            raise
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def await_news(self, seconds: float) -> None:
+        """Returns when it said something or ended, or after so long."""
+        with self._news:
+            if not self.ended.is_set():
+                self._news.wait(seconds)
+
+    def end(self, deadline: Deadline) -> None:
+        """TERM, at most 3 s later KILL; returns when it is gone, or shortly after the deadline."""
+        self._signal(signal.SIGTERM)
+        polite = deadline.at_most(_TERM_SECONDS)
+        while not self.ended.wait(min(_AGAIN_SECONDS, polite.remaining())) and not polite.passed():
+            self._signal(signal.SIGTERM)  # ssh may miss one that comes just before it goes to sleep
+        self._signal(signal.SIGKILL)
+        self.ended.wait(_KILL_SECONDS)
+        self._waiter.join(_KILL_SECONDS)
+        with suppress(OSError):
+            self._stderr.shutdown(socket.SHUT_RDWR)
+        self._reader.join(_KILL_SECONDS)
+        self._stderr.close()
+
+    def _signal(self, number: signal.Signals) -> None:
+        if not self.ended.is_set():
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, number)
+
+    def _wait(self) -> None:
+        if hasattr(os, "waitid"):
+            # While it is not reaped its number is nobody else's: what it started is ended with it.
+            os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._reader.join(_LAST_WORDS_SECONDS)
+        remove_control(self._control)
+        self._ledger.forget(self._process.pid)
+        self.ended.set()
+        self._tell()
+
+    def _read(self) -> None:
+        begun = b""
+        with suppress(OSError):
+            while data := self._stderr.recv(4096):
+                *lines, begun = (begun + data).split(b"\n")
+                for line in lines:
+                    self.said.hear(line.decode(errors="replace").rstrip("\r"))
+                begun = begun[-_LONGEST_LINE:]
+                self._tell()
+        self.said.hear(begun.decode(errors="replace"))
+
+    def _tell(self) -> None:
+        with self._news:
+            self._news.notify_all()

@@ -1,0 +1,145 @@
+"""What keeps asking over ``ssh`` whether the server still speaks: ``keepalive.Asked``.
+
+One command that gives back what it is given (``cat``). Where the server allows none, or no session is
+left for others, it knocks: a session that is opened or refused was answered as well.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable
+from itertools import count
+
+from watchdogd.adapters.openssh_child import SshChild
+from watchdogd.adapters.openssh_mux import Mux, Opened, Refused
+from watchdogd.ports import Clock, Deadline
+
+_ECHO = "exec cat"
+_KNOCK = ":"
+_FIRST_SECONDS = 5.0
+_PATIENCE_SECONDS = 60.0
+_NOISE_BYTES = 65_536
+
+
+class Life:
+    """Of one link. ``ask`` is called by one thread."""
+
+    def __init__(
+        self,
+        child: SshChild,
+        mux: Mux,
+        clock: Clock,
+        *,
+        why: Callable[[], str],
+        spoke: Callable[[], None],
+    ) -> None:
+        """``why``: the end in ssh's words. ``spoke``: the server has just answered."""
+        self._child = child
+        self._mux = mux
+        self._clock = clock
+        self._why = why
+        self._spoke = spoke
+        self._lock = threading.Lock()
+        self._echo: Opened | None = None
+        self._holds = False
+        """A session is held, or about to be."""
+        self._knocks = False
+        self._numbers = count()
+
+    def ask(self) -> bool:
+        """See the port."""
+        while not self._child.ended.is_set():
+            try:
+                if self._answered():
+                    self._spoke()
+                    return True
+            except TimeoutError:
+                continue
+            except (OSError, EOFError):
+                self._child.await_news(_FIRST_SECONDS / 100)
+        return False
+
+    def await_end(self, seconds: float) -> str | None:
+        """See the port."""
+        return self._why() if self._child.ended.wait(seconds) else None
+
+    def release(self) -> bool:
+        """Give the session free for others. False if none is held."""
+        with self._lock:
+            self._knocks = True
+            held, self._holds = self._holds, False
+            echo, self._echo = self._echo, None
+        if echo is not None:
+            echo.close()
+        return held
+
+    def _answered(self) -> bool:
+        with self._lock:
+            echo, knocks = self._echo, self._knocks
+        if knocks:
+            return self._knock()
+        if echo is not None:
+            return self._echoed(echo, None)
+        return self._begin()
+
+    def _begin(self) -> bool:
+        """The first echo of a session: where it does not come, none ever will."""
+        self._holds = True
+        try:
+            echo = self._mux.session(_ECHO, self._later())
+        except Refused:
+            self.release()
+            return True
+        self._spoke()
+        with self._lock:
+            if self._knocks:
+                echo.close()
+                return True
+            self._echo = echo
+        try:
+            if self._echoed(echo, _FIRST_SECONDS):
+                return True
+        except (OSError, EOFError):
+            pass
+        self.release()
+        return self._knock()
+
+    def _echoed(self, echo: Opened, seconds: float | None) -> bool:
+        """True when the line came back; False if the session ended."""
+        line = b"%016x\n" % next(self._numbers)
+        up, down = echo.ours[:2]
+        down.settimeout(seconds)
+        try:
+            up.sendall(line)
+            return _came_back(line, down)
+        except (OSError, EOFError):
+            self._forget(echo)
+            raise
+
+    def _forget(self, echo: Opened) -> None:
+        with self._lock:
+            if self._echo is echo:
+                self._echo, self._holds = None, False
+        echo.close()
+
+    def _knock(self) -> bool:
+        try:
+            self._mux.session(_KNOCK, self._later()).close()
+        except Refused:
+            return True
+        return True
+
+    def _later(self) -> Deadline:
+        return Deadline.after(self._clock, _PATIENCE_SECONDS)
+
+
+def _came_back(line: bytes, down: socket.socket) -> bool:
+    """True once it did; a login shell may print something before. Raises ``EOFError``."""
+    seen = b""
+    while line not in seen:
+        data = down.recv(4096)
+        if not data:
+            raise EOFError
+        seen = (seen + data)[-_NOISE_BYTES:]
+    return True

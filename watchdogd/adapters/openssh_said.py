@@ -1,0 +1,102 @@
+"""What ``ssh`` wrote on its stderr, line by line: how far a dial came, and what it complained of. Pure.
+
+ssh's exit status says nothing (255 for everything), so its words are all there is. They are kept for
+a person, cut at 8 KiB; its debug lines only move the phase.
+"""
+
+from __future__ import annotations
+
+import re
+
+from watchdogd.errors import one_line
+
+_KEPT_BYTES = 8192
+_LINE_BYTES = 500
+_KEPT_REFUSALS = 64
+_DEBUG = "debug1: "
+_PHASES = (
+    ("Connecting to ", "connect"),
+    ("Executing proxy command", "connect"),
+    ("Connection established", "banner"),
+    ("Remote protocol version", "host_key"),
+    ("SSH2_MSG_NEWKEYS received", "auth"),
+)
+_OFFERED = re.compile(r"Offering public key: (.+?) \S+ SHA256:\S+(.*)")
+_TAKEN = re.compile(r"Server accepts key: (.+?) \S+ SHA256:\S+(.*)")
+_HOST_KEY = re.compile(r"Server host key: (\S+ \S+)")
+_REFUSED_CHANNEL = re.compile(r"channel \d+: open failed: (.+)")
+
+
+class Said:
+    """Fed by one thread. What is read from others is replaced as a whole, never changed."""
+
+    def __init__(self) -> None:
+        self.phase = "resolve"
+        """As in the refusals: where the dial is."""
+        self.reached = False
+        """An SSH server's machine answered."""
+        self.authenticated = False
+        self.host_key = ""
+        """Kind and fingerprint that the server showed."""
+        self.offered: tuple[str, ...] = ()
+        """The keys that were shown to the server, as a person knows them."""
+        self.signing = ""
+        """The key that the server wants a signature of."""
+        self.by_agent = False
+        """That key is the agent's."""
+        self.refusals: tuple[tuple[int, str], ...] = ()
+        """Channels that the server did not open: a running number, and its reason."""
+        self._count = 0
+        self.lines: tuple[str, ...] = ()
+        """The complaints, oldest first."""
+
+    def refused_since(self, number: int) -> tuple[str, ...]:
+        """The reasons of the channels refused after that many were."""
+        return tuple(why for count, why in self.refusals if count > number)
+
+    def refused(self) -> int:
+        """How many channels were refused so far."""
+        return self._count
+
+    def hear(self, line: str) -> None:
+        """One line, without its end."""
+        if line.startswith(_DEBUG):
+            self._debug(line.removeprefix(_DEBUG))
+        elif line.startswith("Authenticated to "):
+            self.authenticated = True
+        elif found := _REFUSED_CHANNEL.match(line):
+            self._refused_channel(one_line(found[1], _LINE_BYTES))
+        elif line.strip():
+            self._keep(one_line(line, _LINE_BYTES))
+
+    def _debug(self, text: str) -> None:
+        for start, phase in _PHASES:
+            if text.startswith(start):
+                self.phase = phase
+                self.reached = self.reached or phase in ("banner", "host_key")
+        if found := _HOST_KEY.match(text):
+            self.host_key = found[1]
+        elif found := _OFFERED.match(text):
+            self.offered = (*self.offered, _shown(found))
+            self.signing = ""
+        elif found := _TAKEN.match(text):
+            self.signing, self.by_agent = _shown(found), " agent" in found[2]
+        elif "kex_exchange_identification: banner line" in text:
+            self._keep(one_line(text, _LINE_BYTES))
+
+    def _refused_channel(self, why: str) -> None:
+        self._count += 1
+        kept = self.refusals[-_KEPT_REFUSALS:]
+        self.refusals = (*kept, (self._count, why))
+        if not self.authenticated:  # a jump host's: our own has no channel yet
+            self._keep(f"open failed: {why}")
+
+    def _keep(self, line: str) -> None:
+        kept = [*self.lines, line]
+        while sum(map(len, kept)) > _KEPT_BYTES:
+            del kept[0]
+        self.lines = tuple(kept)
+
+
+def _shown(found: re.Match[str]) -> str:
+    return f"{found[1]} (in the agent)" if " agent" in found[2] else found[1]
