@@ -165,12 +165,23 @@ def test_a_dial_that_does_not_end(
 def test_refused_channels_are_numbered_with_their_reasons() -> None:
     heard = said('Authenticated to abc.com ([192.0.2.7]:8027) using "publickey".')
     before = heard.refused()
-    heard.hear("channel 2: open failed: connect failed: Connection refused")
-    assert heard.refused_since(before) == ("connect failed: Connection refused",)
+    for line in (
+        "debug1: channel_connect_stdio_fwd: 127.0.0.1:9000",
+        "debug1: channel 2: new stdio-forward [stdio-forward] (inactive timeout: 0)",
+        "debug1: channel 4: new session [client-session] (inactive timeout: 0)",
+        "channel 4: open failed: connect failed: open failed",
+        "channel 2: open failed: connect failed: Connection refused",
+    ):
+        heard.hear(line)
+    assert heard.refused_since(before, "127.0.0.1:9000") == ("connect failed: Connection refused",)
+    assert heard.refused_since(before, "session") == ("connect failed: open failed",)
+    assert heard.refused_since(heard.refused(), "session") == ()
+    heard.hear("channel 7: open failed: an older ssh does not tell where to")
+    assert heard.refused_since(before + 2, "session")
     assert heard.lines == ()
     for _ in range(1000):
         heard.hear("channel 2: open failed: administratively prohibited: open failed")
-    assert heard.refused() == 1001
+    assert heard.refused() == 1003
     assert len(heard.refusals) < 100
 
 

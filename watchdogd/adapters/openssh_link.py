@@ -15,6 +15,7 @@ from watchdogd.adapters.openssh_child import SshChild
 from watchdogd.adapters.openssh_life import Life
 from watchdogd.adapters.openssh_mux import Mux, Opened, Refused
 from watchdogd.adapters.openssh_run import Running
+from watchdogd.adapters.openssh_said import SESSION
 from watchdogd.adapters.openssh_stream import MuxStream
 from watchdogd.adapters.remote_command import remote_command
 from watchdogd.adapters.ssh_refusals import (
@@ -34,7 +35,8 @@ _ASKED_AGAIN = 10
 _PROOF_SECONDS = 1.0
 _SLOT_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8)
 """Until a session that was given back is free on the server."""
-_WORDS_SECONDS = 0.2
+_LOOK_SECONDS = 0.02
+_WORDS_SECONDS = 0.5
 """ssh writes the reason before it answers; the thread that reads it may come later."""
 _NO_REASON = "no reason given"
 
@@ -85,7 +87,7 @@ class OpensshLink:
                 return self._stream(self._mux.forward(to.host, to.port, deadline))
             except Refused:
                 self._pulse.beat()
-                reasons = self._reasons(refused)
+                reasons = self._reasons(refused, f"{to.host}:{to.port}")
                 if len(reasons) <= 1:  # else several were refused at once, each for its own reason
                     raise _open_refused(to, next(iter(reasons), _NO_REASON)) from None
             except TimeoutError as error:
@@ -144,7 +146,7 @@ class OpensshLink:
         try:
             opened = self._in_a_free_slot(command, deadline)
         except Refused:
-            reason = next(iter(self._reasons(refused)), _NO_REASON)
+            reason = next(iter(self._reasons(refused, SESSION)), _NO_REASON)
             told = f"sshd opened no session: {reason}"
             raise Transient(Cause.REMOTE_WEDGED, told, phase="exec") from None
         except TimeoutError as error:
@@ -176,12 +178,12 @@ class OpensshLink:
             opened, clock=self._clock, fresh=self._pulse.beat, answers=self._mux.answers
         )
 
-    def _reasons(self, refused: int) -> set[str]:
-        """Why channels were refused after that many were."""
-        deadline = Deadline.after(self._clock, _WORDS_SECONDS)
-        while self._child.said.refused() <= refused and not deadline.passed():
-            self._child.await_news(deadline.remaining())
-        return set(self._child.said.refused_since(refused))
+    def _reasons(self, refused: int, to: str) -> set[str]:
+        """Why channels there were refused, after that many were."""
+        said, deadline = self._child.said, Deadline.after(self._clock, _WORDS_SECONDS)
+        while not said.refused_since(refused, to) and not deadline.passed():
+            self._child.await_news(min(_LOOK_SECONDS, deadline.remaining()))
+        return set(said.refused_since(refused, to))
 
     def _speaks(self, asked: float) -> bool:
         return self.alive() and self._pulse.speaks(asked, self._silence)

@@ -24,7 +24,10 @@ _PHASES = (
 _OFFERED = re.compile(r"Offering public key: (.+?) \S+ SHA256:\S+(.*)")
 _TAKEN = re.compile(r"Server accepts key: (.+?) \S+ SHA256:\S+(.*)")
 _HOST_KEY = re.compile(r"Server host key: (\S+ \S+)")
-_REFUSED_CHANNEL = re.compile(r"channel \d+: open failed: (.+)")
+_WANTED = re.compile(r"channel_connect_stdio_fwd:? (\S+)$")
+_NEW_CHANNEL = re.compile(r"channel (\d+): new (stdio-forward|session)")
+_REFUSED_CHANNEL = re.compile(r"channel (\d+): open failed: (.+)")
+SESSION = "session"
 
 
 class Said:
@@ -44,15 +47,20 @@ class Said:
         """The key that the server wants a signature of."""
         self.by_agent = False
         """That key is the agent's."""
-        self.refusals: tuple[tuple[int, str], ...] = ()
-        """Channels that the server did not open: a running number, and its reason."""
+        self.refusals: tuple[tuple[int, str, str], ...] = ()
+        """Channels that the server did not open: a running number, where to, and its reason."""
         self._count = 0
+        self._wanted = ""
+        self._channels: dict[str, str] = {}
         self.lines: tuple[str, ...] = ()
         """The complaints, oldest first."""
 
-    def refused_since(self, number: int) -> tuple[str, ...]:
-        """The reasons of the channels refused after that many were."""
-        return tuple(why for count, why in self.refusals if count > number)
+    def refused_since(self, number: int, to: str) -> tuple[str, ...]:
+        """The reasons of the channels ``to`` there (``host:port``, ``session``) that were refused after
+        that many were; of any, if this ssh does not tell where they lead."""
+        return tuple(
+            why for count, where, why in self.refusals if count > number and where in (to, "")
+        )
 
     def refused(self) -> int:
         """How many channels were refused so far."""
@@ -65,7 +73,7 @@ class Said:
         elif line.startswith("Authenticated to "):
             self.authenticated = True
         elif found := _REFUSED_CHANNEL.match(line):
-            self._refused_channel(one_line(found[1], _LINE_BYTES))
+            self._refused_channel(found[1], one_line(found[2], _LINE_BYTES))
         elif line.strip():
             self._keep(one_line(line, _LINE_BYTES))
 
@@ -81,13 +89,17 @@ class Said:
             self.signing = ""
         elif found := _TAKEN.match(text):
             self.signing, self.by_agent = _shown(found), " agent" in found[2]
+        elif found := _WANTED.match(text):
+            self._wanted = found[1]
+        elif found := _NEW_CHANNEL.match(text):
+            self._channels[found[1]] = SESSION if found[2] == SESSION else self._wanted
         elif "kex_exchange_identification: banner line" in text:
             self._keep(one_line(text, _LINE_BYTES))
 
-    def _refused_channel(self, why: str) -> None:
-        self._count += 1
+    def _refused_channel(self, channel: str, why: str) -> None:
         kept = self.refusals[-_KEPT_REFUSALS:]
-        self.refusals = (*kept, (self._count, why))
+        self.refusals = (*kept, (self._count + 1, self._channels.get(channel, ""), why))
+        self._count += 1
         if not self.authenticated:  # a jump host's: our own has no channel yet
             self._keep(f"open failed: {why}")
 
