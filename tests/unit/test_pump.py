@@ -15,6 +15,18 @@ from tests.lab.sockets import connected
 from watchdogd.adapters.pump import Meter, pump
 
 
+class FillingStream(SocketStream):
+    """As engine ``openssh``'s: it fills the pump's own memory."""
+
+    def recv_into(self, buffer: memoryview) -> int:
+        data = self.recv(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def sendall(self, data: bytes | memoryview) -> None:
+        super().sendall(bytes(data))
+
+
 class DyingStream(SocketStream):
     """Its link is gone: what ends, ended uncleanly."""
 
@@ -52,9 +64,9 @@ def unwire(wire: Wire) -> None:
     assert not wire.thread.is_alive()
 
 
-@pytest.fixture
-def wire() -> Iterator[Wire]:
-    made = wired(SocketStream)
+@pytest.fixture(params=[SocketStream, FillingStream])
+def wire(request: pytest.FixtureRequest) -> Iterator[Wire]:
+    made = wired(request.param)
     yield made
     unwire(made)
 

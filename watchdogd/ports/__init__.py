@@ -17,6 +17,7 @@ from watchdogd.ports.link import (
     LinkNews,
     SshEngine,
     Stream,
+    WideStream,
 )
 from watchdogd.ports.memory import (
     Journal,
@@ -90,4 +91,5 @@ __all__ = [
     "StartLog",
     "Stream",
     "Tokens",
+    "WideStream",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from watchdogd.ports.clock import Deadline
 from watchdogd.settings import Address
@@ -35,6 +35,19 @@ class Stream(Protocol):
 
     def close(self) -> None:
         """Ends both directions; never blocks long; may be called from any thread, twice."""
+        ...
+
+
+@runtime_checkable
+class WideStream(Stream, Protocol):
+    """A stream that fills the caller's memory: a large copy costs less over it."""
+
+    def recv_into(self, buffer: memoryview) -> int:
+        """As ``recv``; 0 where that gives ``b""``."""
+        ...
+
+    def sendall(self, data: bytes | memoryview) -> None:
+        """As any stream's."""
         ...
 
 
