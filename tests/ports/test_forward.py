@@ -17,21 +17,21 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
 from tests.fakes_ssh import FakeEngine, FakeForward, FakeLink
 from tests.lab.sshd import Sshd
 from tests.lab.tcp_server import TcpServer, answer_http, echo, echo_after_end
+from tests.ports.test_ssh_engine import KEEPALIVE, MAKERS
 from watchdogd.adapters.clock import SystemClock
-from watchdogd.adapters.engine_sshtunnel import SshtunnelEngine
 from watchdogd.adapters.forward import ListeningForward
-from watchdogd.adapters.ssh_resolve import resolve
 from watchdogd.core.events import Event, LinkLost, LinkSilent, LinkUp
 from watchdogd.errors import ConfigError, Transient
 from watchdogd.links import TargetLinks
-from watchdogd.ports import OWN_ANSWER_HEADER, Deadline, Forward
-from watchdogd.settings import Address
+from watchdogd.ports import OWN_ANSWER_HEADER, Deadline, Forward, SshEngine
+from watchdogd.settings import Address, SshSettings
 
 CLOCK = SystemClock()
 ANY_PORT = Address("127.0.0.1", 0)
@@ -372,6 +372,14 @@ class Polling:
 
 @pytest.mark.real
 class TestOverSshd:
+    make: Callable[[SshSettings, Path], SshEngine]
+    folder: Path
+
+    @pytest.fixture(autouse=True, params=list(MAKERS))
+    def over(self, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+        """Each test with each engine."""
+        self.make, self.folder = MAKERS[request.param], tmp_path
+
     @pytest.fixture
     def server(self) -> Iterator[Sshd]:
         with Sshd() as made:
@@ -383,10 +391,10 @@ class TestOverSshd:
             yield made
 
     def links(
-        self, server: Sshd, far: TcpServer, keepalive: float = 0.5
+        self, server: Sshd, far: TcpServer
     ) -> tuple[TargetLinks, ListeningForward, queue.Queue[Event]]:
         events: queue.Queue[Event] = queue.Queue()
-        engine = SshtunnelEngine(resolve(server.settings(), soon()), keepalive, CLOCK)
+        engine = self.make(server.settings(), self.folder)
         forward = ListeningForward(ANY_PORT, far.address, 10.0, CLOCK)
         links = TargetLinks(engine, forward, CLOCK, events.put)
         links.bind()
@@ -434,7 +442,7 @@ class TestOverSshd:
                 server.kill_sessions(signal.SIGSTOP)
                 begun = time.monotonic()
                 await_true(lambda: _ups(redialer) == 2, 10)
-                assert time.monotonic() - begun < 2 * 0.5 + 0.25 + 2
+                assert time.monotonic() - begun < 2 * KEEPALIVE + 0.25 + 2
                 new = socket.create_connection((forward.address.host, forward.address.port), 5)
                 new.settimeout(10)
                 new.sendall(b"over the new one")

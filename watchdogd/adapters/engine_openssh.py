@@ -86,7 +86,7 @@ class OpensshEngine:
 
     def _await_ready(self, child: SshChild, mux: Mux, deadline: Deadline) -> None:
         """Logged in and serving its control socket, or it raises why not."""
-        phase, limit = "", deadline
+        phase, limit, seen = "", deadline, 0
         while not child.ended.is_set():
             if child.said.phase != phase:
                 phase = child.said.phase
@@ -96,7 +96,7 @@ class OpensshEngine:
             if child.said.authenticated and mux.answers(limit):
                 return
             rest = _LISTENS_SECONDS if child.said.authenticated else _LOOK_SECONDS
-            child.await_news(min(rest, limit.remaining()))
+            seen = child.await_news(seen, min(rest, limit.remaining()))
         raise failure(self._plan, child.said)
 
 

@@ -41,6 +41,7 @@ class SshChild:
         self._control = control
         self._ledger = ledger
         self._news = threading.Condition()
+        self._told = 0
         # A socket, not a pipe: a jump host's master may hold the other end for ever.
         self._stderr, theirs = socket.socketpair()
         with theirs:
@@ -71,11 +72,12 @@ class SshChild:
         """Its process id."""
         return self._process.pid
 
-    def await_news(self, seconds: float) -> None:
-        """Returns when it said something or ended, or after so long."""
+    def await_news(self, seen: int, seconds: float) -> int:
+        """Returns when there is more news than ``seen`` (0 at first), or after so long: how many there
+        are. News are words of it, and its end."""
         with self._news:
-            if not self.ended.is_set():
-                self._news.wait(seconds)
+            self._news.wait_for(lambda: self._told > seen, seconds)
+            return self._told
 
     def end(self, deadline: Deadline) -> None:
         """TERM, at most 3 s later KILL; returns when it is gone, or shortly after the deadline."""
@@ -86,10 +88,6 @@ class SshChild:
         self._signal(signal.SIGKILL)
         self.ended.wait(_KILL_SECONDS)
         self._waiter.join(_KILL_SECONDS)
-        with suppress(OSError):
-            self._stderr.shutdown(socket.SHUT_RDWR)
-        self._reader.join(_KILL_SECONDS)
-        self._stderr.close()
 
     def _signal(self, number: signal.Signals) -> None:
         if not self.ended.is_set():
@@ -104,6 +102,10 @@ class SshChild:
                 os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         self._reader.join(_LAST_WORDS_SECONDS)
+        with suppress(OSError):
+            self._stderr.shutdown(socket.SHUT_RDWR)
+        self._reader.join()
+        self._stderr.close()
         remove_control(self._control)
         self._ledger.forget(self._process.pid)
         self.ended.set()
@@ -122,4 +124,5 @@ class SshChild:
 
     def _tell(self) -> None:
         with self._news:
+            self._told += 1
             self._news.notify_all()

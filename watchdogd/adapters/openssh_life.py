@@ -18,6 +18,7 @@ from watchdogd.ports import Clock, Deadline
 _ECHO = "exec cat"
 _KNOCK = ":"
 _FIRST_SECONDS = 5.0
+_REST_SECONDS = 0.05
 _PATIENCE_SECONDS = 60.0
 _NOISE_BYTES = 65_536
 
@@ -57,7 +58,8 @@ class Life:
             except TimeoutError:
                 continue
             except (OSError, EOFError):
-                self._child.await_news(_FIRST_SECONDS / 100)
+                self._child.ended.wait(_REST_SECONDS)
+        self.release()
         return False
 
     def await_end(self, seconds: float) -> str | None:

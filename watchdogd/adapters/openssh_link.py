@@ -35,7 +35,6 @@ _ASKED_AGAIN = 10
 _PROOF_SECONDS = 1.0
 _SLOT_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8)
 """Until a session that was given back is free on the server."""
-_LOOK_SECONDS = 0.02
 _WORDS_SECONDS = 0.5
 """ssh writes the reason before it answers; the thread that reads it may come later."""
 _NO_REASON = "no reason given"
@@ -181,8 +180,9 @@ class OpensshLink:
     def _reasons(self, refused: int, to: str) -> set[str]:
         """Why channels there were refused, after that many were."""
         said, deadline = self._child.said, Deadline.after(self._clock, _WORDS_SECONDS)
+        seen = 0
         while not said.refused_since(refused, to) and not deadline.passed():
-            self._child.await_news(min(_LOOK_SECONDS, deadline.remaining()))
+            seen = self._child.await_news(seen, deadline.remaining())
         return set(said.refused_since(refused, to))
 
     def _speaks(self, asked: float) -> bool:
