@@ -58,8 +58,14 @@ def own_sshd() -> Iterator[Sshd]:
 
 
 @pytest.fixture
+def engine() -> str:
+    """A test may ask for others."""
+    return "auto"
+
+
+@pytest.fixture
 def settings(
-    own_sshd: Sshd, runtime: Address, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own_sshd: Sshd, engine: str, runtime: Address, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Settings:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     token = tmp_path / "token"
@@ -67,7 +73,7 @@ def settings(
     token.chmod(0o600)
     target = TargetSettings(
         name="a100",
-        ssh=own_sshd.settings(keepalive=0.5),
+        ssh=own_sshd.settings(keepalive=0.5, engine=engine),
         forward=ForwardSettings(local=Address("127.0.0.1", free_port()), remote=runtime, hold=5.0),
         runtime=RuntimeSettings(kind=Kind.EXTERNAL, token_file=str(token)),
         probe=ProbeSettings(interval=0.5, suspect_interval=0.2, timeout=3.0),
@@ -103,6 +109,7 @@ def agent(settings: Settings) -> Iterator[Agent]:
     assert not made.alive()
 
 
+@pytest.mark.parametrize("engine", ["auto", "openssh"])
 def test_it_comes_up_serves_and_reconnects(
     agent: Agent, settings: Settings, own_sshd: Sshd, tmp_path: Path
 ) -> None:
@@ -167,6 +174,7 @@ def test_a_second_agent_on_the_state_folder_is_refused(
     assert settings.agent.state_dir in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("engine", ["auto", "openssh"])
 def test_check_works_while_an_agent_runs_and_uses_no_port_of_it(
     agent: Agent, settings: Settings
 ) -> None:

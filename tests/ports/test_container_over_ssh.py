@@ -14,10 +14,9 @@ from tests.lab.docker import Dockerd
 from tests.lab.image import busybox_image
 from tests.lab.local_link import until
 from tests.lab.sshd import Sshd
+from tests.ports.test_ssh_engine import MAKERS
 from watchdogd.adapters.clock import SystemClock
 from watchdogd.adapters.container_engine import DockerEngine, open_container_engine
-from watchdogd.adapters.engine_sshtunnel import SshtunnelEngine
-from watchdogd.adapters.ssh_resolve import resolve
 from watchdogd.core.sight import ContainerSight
 from watchdogd.core.words import Cause
 from watchdogd.errors import Transient
@@ -51,14 +50,14 @@ class Far:
         return self.engine.look("a100", self.wanted, Deadline.after(CLOCK, seconds))
 
 
-@pytest.fixture
-def far(dockerd: Dockerd, tmp_path: Path) -> Iterator[Far]:
+@pytest.fixture(params=list(MAKERS))
+def far(request: pytest.FixtureRequest, dockerd: Dockerd, tmp_path: Path) -> Iterator[Far]:
     needs.programs("sshd", "ssh-keygen")
     publish = Publish(address=Address("127.0.0.1", needs.free_port()), container_port=8080)
     wanted = ContainerSettings(image=busybox_image(dockerd), publish=publish, gpus="none")
     with Sshd({"SetEnv": f"DOCKER_HOST=unix://{dockerd.socket}", "MaxSessions": "6"}) as server:
-        plan = resolve(server.settings(), Deadline.after(CLOCK, 10))
-        link = SshtunnelEngine(plan, 5.0, CLOCK).dial(Deadline.after(CLOCK, 15), NoNews())
+        ssh = MAKERS[request.param](server.settings(), tmp_path)
+        link = ssh.dial(Deadline.after(CLOCK, 15), NoNews())
         engine = open_container_engine(lambda: link, str(tmp_path / "e"), CLOCK)
         try:
             yield Far(server, link, engine, wanted)

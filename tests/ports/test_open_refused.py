@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from tests.lab.needs import free_port
 from tests.lab.sshd import Sshd
+from tests.ports.test_ssh_engine import MAKERS
 from watchdogd.adapters.clock import SystemClock
-from watchdogd.adapters.engine_sshtunnel import SshtunnelEngine
-from watchdogd.adapters.ssh_resolve import resolve
 from watchdogd.core.words import Cause
 from watchdogd.errors import Permanent, Transient
-from watchdogd.ports import Deadline
-from watchdogd.settings import Address
+from watchdogd.ports import Deadline, SshEngine
+from watchdogd.settings import Address, SshSettings
 
 CLOCK = SystemClock()
 AT_ONCE, TIMES = 8, 20
@@ -36,8 +37,11 @@ def soon(seconds: float = 10.0) -> Deadline:
 
 
 @pytest.mark.real
-def test_refusals_side_by_side_keep_their_reason(sshd: Sshd) -> None:
-    link = SshtunnelEngine(resolve(sshd.settings(), soon()), 5.0, CLOCK).dial(soon(), Quiet())
+@pytest.mark.parametrize("make", MAKERS.values(), ids=list(MAKERS))
+def test_refusals_side_by_side_keep_their_reason(
+    make: Callable[[SshSettings, Path], SshEngine], sshd: Sshd, tmp_path: Path
+) -> None:
+    link = make(sshd.settings(), tmp_path).dial(soon(), Quiet())
     nobody = Address("127.0.0.1", free_port())
     together = threading.Barrier(AT_ONCE)
     causes: Counter[Cause] = Counter()

@@ -39,6 +39,8 @@ def said(*lines: str) -> Said:
          Cause.DNS, "resolve", False, False),
         (("ssh: connect to host abc.com port 8027: Connection refused",),
          Cause.SSHD_DOWN, "connect", False, False),
+        (("ssh: connect to host abc.com port 8027: Broken pipe",),
+         Cause.SSHD_REJECTS, "connect", False, True),
         (("ssh: connect to host abc.com port 8027: Network is unreachable",),
          Cause.OFFLINE, "connect", False, False),
         (("ssh: connect to host abc.com port 8027: No route to host",),

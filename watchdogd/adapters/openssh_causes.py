@@ -40,7 +40,7 @@ _RULES = (
     _Rule(r"Could not resolve hostname|open failed: .*[Nn]ame", Cause.DNS, "resolve"),
     _Rule(r"(connect to .*|connect failed): Connection refused", Cause.SSHD_DOWN, "connect"),
     _Rule(r"connect to .*: (Network is unreachable|Cannot assign)", Cause.OFFLINE, "connect"),
-    _Rule(r"connect to .*: Connection reset", Cause.SSHD_REJECTS, "connect"),
+    _Rule(r"connect to .*: (Connection reset|Broken pipe)", Cause.SSHD_REJECTS, "connect"),
     _Rule(r"(connect to .*|connect failed): ", Cause.HOST_UNREACHABLE, "connect"),
     _Rule(r"timed out during banner exchange", Cause.HOST_UNREACHABLE, "banner"),
     _Rule(r"Not allowed at this time|MaxStartups", Cause.SSHD_REJECTS, "banner"),
@@ -149,7 +149,8 @@ def _ruled(plan: SshPlan, said: Said, lines: tuple[str, ...]) -> Failure | None:
         for rule in _RULES:
             if re.search(rule.text, line):
                 phase = rule.phase or said.phase
-                return Transient(rule.cause, line, phase=phase, reached=said.reached)
+                reached = said.reached or rule.cause is Cause.SSHD_REJECTS
+                return Transient(rule.cause, line, phase=phase, reached=reached)
     return None
 
 

@@ -68,6 +68,7 @@ class Said:
 
     def hear(self, line: str) -> None:
         """One line, without its end."""
+        line = line[:_LINE_BYTES]
         if line.startswith(_DEBUG):
             self._debug(line.removeprefix(_DEBUG))
         elif line.startswith("Authenticated to "):
