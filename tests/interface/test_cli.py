@@ -254,6 +254,14 @@ def test_config_check(run: Run, config: Path) -> None:
     assert (done.returncode, found["ok"], found["problems"][0]["file"]) == (78, False, str(config))
 
 
+def test_config_check_names_the_engine_and_why(run: Run, config: Path) -> None:
+    config.write_text(config.read_text() + 'ssh.engine = "openssh"\n')
+    done = run("--config", config, "config", "check")
+    assert done.stdout == "h200: engine openssh (configured)\nfine: 2 targets (a100, h200)\n"
+    found = json.loads(run("--config", config, "config", "check", "--json").stdout)
+    assert found["engines"] == {"a100": "sshtunnel", "h200": "openssh (configured)"}
+
+
 def test_config_show_is_toml_and_whole(run: Run, config: Path, tmp_path: Path) -> None:
     done = run("--config", config, "config", "show")
     found = tomllib.loads(done.stdout)
