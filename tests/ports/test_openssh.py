@@ -144,6 +144,23 @@ class TestWays:
             assert why(plan) == f"openssh (@cert-authority in {certified.known_hosts})"
             openssh(certified.settings(), tmp_path).dial(soon(), News()).close(soon())
 
+    def test_without_a_name_service_the_last_good_address_serves(
+        self, configure: Configure, server: Sshd, tmp_path: Path
+    ) -> None:
+        known = Path(server.known_hosts)
+        known.write_text(server.known_hosts_line().replace("[127.0.0.1]", "[localhost]"))
+        lines = host("gpu", server, "AddressFamily inet")
+        configure(lines.replace("HostName 127.0.0.1", "HostName localhost"))
+        engine = openssh(SshSettings(host="gpu"), tmp_path)
+        engine.dial(soon(), News()).close(soon())
+        configure(lines.replace("HostName 127.0.0.1", "HostName no-such-host.invalid"))
+        engine.dial(soon(), News()).close(soon())
+        other = keygen(tmp_path / "other")
+        changed = server.known_hosts_line(key=other).replace("[127.0.0.1]", "[localhost]")
+        known.write_text(changed)
+        assert refusal(engine).cause is Cause.HOST_KEY
+        assert refusal(openssh(SshSettings(host="gpu"), tmp_path)).cause is Cause.DNS
+
     def test_what_a_person_set_for_a_terminal_changes_nothing(
         self, configure: Configure, sshd: Sshd, tmp_path: Path
     ) -> None:

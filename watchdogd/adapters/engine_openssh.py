@@ -54,6 +54,7 @@ class OpensshEngine:
         self._ledger = ledger
         self._name = name
         self._dials = 0
+        self._last_good = ""
 
     def dial(self, deadline: Deadline, news: LinkNews) -> OpensshLink:
         """See the port. Ends within 30 s also if the deadline is later."""
@@ -61,21 +62,34 @@ class OpensshEngine:
         self._dials += 1
         name = f"{self._name}-link{self._dials}"
         use_agent = agent_answers(self._plan, limit)
-        child, control = self._start(name, use_agent=use_agent)
+        try:
+            child, mux = self._connect(name, limit, use_agent=use_agent)
+        except Transient as error:
+            # The name service may be what is broken; the host key is still checked.
+            if error.cause is not Cause.DNS or not self._last_good:
+                raise
+            child, mux = self._connect(name, limit, use_agent=use_agent, address=self._last_good)
+        self._last_good = child.said.address
+        return OpensshLink(
+            child, mux, keepalive=self._keepalive, clock=self._clock, news=news, name=name
+        )
+
+    def _connect(
+        self, name: str, limit: Deadline, *, use_agent: bool, address: str = ""
+    ) -> tuple[SshChild, Mux]:
+        child, control = self._start(name, use_agent=use_agent, address=address)
         try:
             mux = Mux(control, self._clock, name=name)
             self._await_ready(child, mux, limit)
-            return OpensshLink(
-                child, mux, keepalive=self._keepalive, clock=self._clock, news=news, name=name
-            )
         except BaseException:
             child.end(Deadline.after(self._clock, _CLOSE_SECONDS))
             raise
+        return child, mux
 
-    def _start(self, name: str, *, use_agent: bool) -> tuple[SshChild, str]:
+    def _start(self, name: str, *, use_agent: bool, address: str) -> tuple[SshChild, str]:
         try:
             control = new_control_path(self._folder)
-            argv = dial_argv(self._plan, control, use_agent=use_agent)
+            argv = dial_argv(self._plan, control, use_agent=use_agent, address=address)
             environ = environment(os.environ)
             return SshChild(argv, environ, control, self._ledger, self._clock, name=name), control
         except FileNotFoundError as error:

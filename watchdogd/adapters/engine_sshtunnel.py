@@ -17,7 +17,7 @@ from watchdogd.adapters.host_keys import KnownKey, look_up, preferred_kinds, ver
 from watchdogd.adapters.login_keys import AgentSilent, LoginKey, LoginKeys
 from watchdogd.adapters.ssh_connect import Found, addresses, await_banner, connect
 from watchdogd.adapters.ssh_link import GONE, SshLink, StampedPacketizer, close_transport
-from watchdogd.adapters.ssh_refusals import failed, refused_login, second_factor
+from watchdogd.adapters.ssh_refusals import failed, refused_login, second_factor, unsigned
 from watchdogd.adapters.ssh_resolve import SshPlan
 from watchdogd.core.words import Cause
 from watchdogd.errors import Permanent, Transient
@@ -187,9 +187,9 @@ def _auth_broke(
 ) -> Permanent | Transient:
     """The connection ended while this key was offered: because of the agent, the keys, or sshd."""
     if isinstance(error, AgentSilent):
-        return refused_login(plan, f"the agent did not sign with {key.shown} in time", key.shown)
+        return unsigned(f"the agent did not sign with {key.shown} in time")
     if isinstance(error, paramiko.SSHException) and "signing" in str(error):
-        return refused_login(plan, f"the agent refused to sign with {key.shown}", key.shown)
+        return unsigned(f"the agent refused to sign with {key.shown}")
     if refused:
         told = f"the server refused {', '.join(refused)} and ended the connection"
         return refused_login(plan, told, refused[0])

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from watchdogd.adapters.host_keys import add_command, change_command
 from watchdogd.adapters.openssh_said import Said
-from watchdogd.adapters.ssh_refusals import failed, refused_login, second_factor
+from watchdogd.adapters.ssh_refusals import failed, refused_login, second_factor, unsigned
 from watchdogd.adapters.ssh_resolve import SshPlan
 from watchdogd.core.words import Cause
 from watchdogd.errors import Permanent, Transient
@@ -59,9 +59,9 @@ def failure(plan: SshPlan, said: Said) -> Failure:
 def overdue(plan: SshPlan, said: Said) -> Failure:
     """Why it has not come to a link in time, though it still runs."""
     if said.signing and said.by_agent:
-        return refused_login(plan, f"the agent did not sign with {said.signing} in time", "")
+        return unsigned(f"the agent did not sign with {said.signing} in time")
     if said.signing and any("user presence" in line for line in said.lines):
-        return refused_login(plan, f"nobody touched the key of {said.signing} in time", "")
+        return unsigned(f"nobody touched the key of {said.signing} in time")
     if not said.reached:
         told = f"no connection to {plan.host}:{plan.port} in time{_last(said.lines)}"
         return Transient(Cause.HOST_UNREACHABLE, told, phase=said.phase)
@@ -121,8 +121,8 @@ def _unverified(plan: SshPlan, told: str, mend: str) -> Permanent:
 def _login(plan: SshPlan, said: Said, lines: tuple[str, ...]) -> Failure | None:
     text = "\n".join(lines)
     denied = _DENIED.search(text)
-    if unsigned := _NO_SIGNATURE.search(text):
-        return refused_login(plan, f"the agent refused to sign with {unsigned[1]}", unsigned[1])
+    if found := _NO_SIGNATURE.search(text):
+        return unsigned(f"the agent refused to sign with {found[1]}")
     if "with partial success" in text:
         return second_factor(plan)
     if "Too many authentication failures" in text or (denied and said.offered):
@@ -130,7 +130,8 @@ def _login(plan: SshPlan, said: Said, lines: tuple[str, ...]) -> Failure | None:
         return refused_login(plan, told, (said.offered or ("",))[0])
     if denied and said.phase != "auth":
         told = f"the login on the way there was refused: {denied[0]}"
-        return refused_login(plan, told, "")
+        mend = f"ssh-copy-id {shlex.quote(denied[1])}" if denied[1] else ""
+        return Permanent(Cause.AUTH, told, phase="auth", mend=mend)
     if denied:
         other = [line for line in lines if "Permission denied (" not in line]
         told = f"ssh had no key to offer to {plan.user}@{plan.host}{_last(tuple(other))}"

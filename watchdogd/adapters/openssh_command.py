@@ -44,10 +44,13 @@ _ONLY_THAT_FILE = (
 )
 
 
-def dial_argv(plan: SshPlan, control: str, *, use_agent: bool) -> list[str]:
-    """``control``: where its control socket is made. ``use_agent``: one answers."""
+def dial_argv(plan: SshPlan, control: str, *, use_agent: bool, address: str = "") -> list[str]:
+    """``control``: where its control socket is made. ``use_agent``: one answers. ``address``: goes there
+    instead of asking for the name's; the host key is still that of the name."""
     seconds = HOP_SECONDS if plan.first_hop else CONNECT_SECONDS
     options = [*_ALWAYS, f"ConnectTimeout={seconds}", *_known_hosts(plan), *_keys(plan, use_agent)]
+    if address:
+        options += [f"HostName={address}", f"HostKeyAlias={plan.known_name}"]
     if not plan.own_ciphers:
         options.append(f"Ciphers={_FASTEST}")
     argv = ["ssh", "-n", "-N", "-M", "-S", control]

@@ -23,6 +23,7 @@ _PHASES = (
 )
 _OFFERED = re.compile(r"Offering public key: (.+?) \S+ SHA256:\S+(.*)")
 _TAKEN = re.compile(r"Server accepts key: (.+?) \S+ SHA256:\S+(.*)")
+_ADDRESS = re.compile(r"Connecting to \S+ \[(\S+)\] port ")
 _HOST_KEY = re.compile(r"Server host key: (\S+ \S+)")
 _WANTED = re.compile(r"channel_connect_stdio_fwd:? (\S+)$")
 _NEW_CHANNEL = re.compile(r"channel (\d+): new (stdio-forward|session)")
@@ -39,6 +40,8 @@ class Said:
         self.reached = False
         """An SSH server's machine answered."""
         self.authenticated = False
+        self.address = ""
+        """That the name had, if ssh itself connected to it."""
         self.host_key = ""
         """Kind and fingerprint that the server showed."""
         self.offered: tuple[str, ...] = ()
@@ -83,7 +86,9 @@ class Said:
             if text.startswith(start):
                 self.phase = phase
                 self.reached = self.reached or phase in ("banner", "host_key")
-        if found := _HOST_KEY.match(text):
+        if found := _ADDRESS.match(text):
+            self.address = found[1]
+        elif found := _HOST_KEY.match(text):
             self.host_key = found[1]
         elif found := _OFFERED.match(text):
             self.offered = (*self.offered, _shown(found))

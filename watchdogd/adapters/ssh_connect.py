@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from watchdogd.adapters.bounded import within
+from watchdogd.adapters.ssh_refusals import OWN_SHORTAGE
 from watchdogd.adapters.ssh_resolve import SshPlan
 from watchdogd.core.words import Cause
 from watchdogd.errors import Transient
@@ -21,7 +22,6 @@ _LOST_DATA_SECONDS = 60.0
 """Unacknowledged data for so long ends the connection (Linux). At 20 s a link whose packets were
 dropped ended after 25.5 s, without after 949.8 s (measured)."""
 _FAMILIES = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}
-_OWN_SHORTAGE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
 
 Found = tuple[socket.AddressFamily, tuple[Any, ...]]
 """As ``getaddrinfo`` gives it: a link-local address is none without its scope."""
@@ -116,7 +116,7 @@ def _connect_one(
 def _connect_failed(shown: str, errors: Sequence[OSError]) -> Transient:
     numbers = [error.errno for error in errors]
     told = "; ".join(sorted({error.strerror or "timed out" for error in errors})) or "no address"
-    if any(number in _OWN_SHORTAGE for number in numbers):
+    if any(number in OWN_SHORTAGE for number in numbers):
         cause = Cause.AGENT
     elif errno.ECONNRESET in numbers or errno.EPIPE in numbers:  # accepted, then reset
         cause = Cause.SSHD_REJECTS

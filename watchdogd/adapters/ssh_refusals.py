@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import shlex
 
 from watchdogd.adapters.ssh_resolve import SshPlan
 from watchdogd.core.words import Cause
 from watchdogd.errors import Permanent, Transient
 from watchdogd.settings import Address
+
+OWN_SHORTAGE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
+"""This process's own, whatever it was that failed."""
 
 
 def refused_login(plan: SshPlan, told: str, shown: str) -> Permanent:
@@ -21,6 +25,12 @@ def refused_login(plan: SshPlan, told: str, shown: str) -> Permanent:
         mend=f"ssh-copy-id {key}-p {plan.port} {shlex.quote(plan.login)}",
         reached=True,
     )
+
+
+def unsigned(told: str) -> Permanent:
+    """The key is the right one, and nobody lets it sign."""
+    mend = "touch or unlock the key, or name one in ssh.identity_file that logs in by itself"
+    return Permanent(Cause.AUTH, told, phase="auth", mend=mend, reached=True)
 
 
 def second_factor(plan: SshPlan) -> Permanent:
@@ -69,5 +79,7 @@ def wedged(what: str, *, speaks: bool) -> Transient:
 
 
 def lost(error: Exception, phase: str) -> Transient:
-    """The link ended under what was asked of it."""
+    """The link ended under what was asked of it; or we have no descriptor or memory to ask with."""
+    if isinstance(error, OSError) and error.errno in OWN_SHORTAGE:
+        return Transient(Cause.AGENT, f"nothing can be opened: {error.strerror}", phase=phase)
     return Transient(Cause.LINK_LOST, f"the link is gone: {error}", phase=phase)
