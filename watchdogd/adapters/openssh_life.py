@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
 
 from watchdogd.adapters.openssh_child import SshChild
@@ -17,7 +18,7 @@ from watchdogd.ports import Clock, Deadline
 
 _ECHO = "exec cat"
 _KNOCK = ":"
-_FIRST_SECONDS = 5.0
+_FIRST_SECONDS = 8.0
 _REST_SECONDS = 0.05
 _PATIENCE_SECONDS = 60.0
 _NOISE_BYTES = 65_536
@@ -52,13 +53,14 @@ class Life:
         """See the port."""
         while not self._child.ended.is_set():
             try:
-                if self._answered():
-                    self._spoke()
-                    return True
+                self._await_answer()
             except TimeoutError:
                 continue
             except (OSError, EOFError):
                 self._child.ended.wait(_REST_SECONDS)
+            else:
+                self._spoke()
+                return True
         self.release()
         return False
 
@@ -76,45 +78,44 @@ class Life:
             echo.close()
         return held
 
-    def _answered(self) -> bool:
+    def _await_answer(self) -> None:
+        """Raises ``TimeoutError``, ``OSError`` or ``EOFError`` if there was none."""
         with self._lock:
             echo, knocks = self._echo, self._knocks
         if knocks:
-            return self._knock()
-        if echo is not None:
-            return self._echoed(echo, None)
-        return self._begin()
+            self._knock()
+        elif echo is not None:
+            self._await_echo(echo, None)
+        else:
+            self._begin()
 
-    def _begin(self) -> bool:
+    def _begin(self) -> None:
         """The first echo of a session: where it does not come, none ever will."""
         self._holds = True
         try:
             echo = self._mux.session(_ECHO, self._later())
         except Refused:
             self.release()
-            return True
+            return
         self._spoke()
         with self._lock:
             if self._knocks:
                 echo.close()
-                return True
+                return
             self._echo = echo
         try:
-            if self._echoed(echo, _FIRST_SECONDS):
-                return True
+            self._await_echo(echo, _FIRST_SECONDS)
         except (OSError, EOFError):
-            pass
-        self.release()
-        return self._knock()
+            self.release()
+            self._knock()
 
-    def _echoed(self, echo: Opened, seconds: float | None) -> bool:
-        """True when the line came back; False if the session ended."""
+    def _await_echo(self, echo: Opened, seconds: float | None) -> None:
         line = b"%016x\n" % next(self._numbers)
         up, down = echo.ours[:2]
         down.settimeout(seconds)
         try:
             up.sendall(line)
-            return _came_back(line, down)
+            _await_line(line, down)
         except (OSError, EOFError):
             self._forget(echo)
             raise
@@ -125,23 +126,19 @@ class Life:
                 self._echo, self._holds = None, False
         echo.close()
 
-    def _knock(self) -> bool:
-        try:
+    def _knock(self) -> None:
+        with suppress(Refused):
             self._mux.session(_KNOCK, self._later()).close()
-        except Refused:
-            return True
-        return True
 
     def _later(self) -> Deadline:
         return Deadline.after(self._clock, _PATIENCE_SECONDS)
 
 
-def _came_back(line: bytes, down: socket.socket) -> bool:
-    """True once it did; a login shell may print something before. Raises ``EOFError``."""
+def _await_line(line: bytes, down: socket.socket) -> None:
+    """Returns once it came back; a login shell may print something before. Raises ``EOFError``."""
     seen = b""
     while line not in seen:
         data = down.recv(4096)
         if not data:
             raise EOFError
         seen = (seen + data)[-_NOISE_BYTES:]
-    return True
