@@ -24,6 +24,8 @@ from watchdogd.core.words import Cause
 from watchdogd.errors import Transient
 from watchdogd.ports import Clock, Deadline, LinkNews
 
+_ROUND_TRIPS = 4
+"""Of a dial, at least: TCP, key exchange, user and key."""
 _DIAL_SECONDS = 30.0
 _PHASE_SECONDS = {"host_key": 15.0, "auth": 15.0}
 _CLOSE_SECONDS = 2.0
@@ -59,6 +61,7 @@ class OpensshEngine:
     def dial(self, deadline: Deadline, news: LinkNews) -> OpensshLink:
         """See the port. Ends within 30 s also if the deadline is later."""
         limit = deadline.at_most(_DIAL_SECONDS)
+        began = self._clock.run()
         self._dials += 1
         name = f"{self._name}-link{self._dials}"
         use_agent = agent_answers(self._plan, limit)
@@ -71,7 +74,13 @@ class OpensshEngine:
             child, mux = self._connect(name, limit, use_agent=use_agent, address=self._last_good)
         self._last_good = child.said.address
         return OpensshLink(
-            child, mux, keepalive=self._keepalive, clock=self._clock, news=news, name=name
+            child,
+            mux,
+            keepalive=self._keepalive,
+            clock=self._clock,
+            news=news,
+            name=name,
+            guess=(self._clock.run() - began) / _ROUND_TRIPS,
         )
 
     def _connect(

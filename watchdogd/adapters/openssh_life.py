@@ -18,7 +18,8 @@ from watchdogd.ports import Clock, Deadline
 
 _ECHO = "exec cat"
 _KNOCK = ":"
-_FIRST_SECONDS = 8.0
+_FIRST_SECONDS, _FIRST_LINES = 1.0, 8
+"""A command that gives nothing back for so long, so many times, never will."""
 _REST_SECONDS = 0.05
 _PATIENCE_SECONDS = 60.0
 _NOISE_BYTES = 65_536
@@ -85,7 +86,7 @@ class Life:
         if knocks:
             self._knock()
         elif echo is not None:
-            self._await_echo(echo, None)
+            self._await_echo(echo)
         else:
             self._begin()
 
@@ -104,21 +105,34 @@ class Life:
                 return
             self._echo = echo
         try:
-            self._await_echo(echo, _FIRST_SECONDS)
+            self._await_first(echo)
         except (OSError, EOFError):
             self.release()
             self._knock()
 
-    def _await_echo(self, echo: Opened, seconds: float | None) -> None:
-        line = b"%016x\n" % next(self._numbers)
-        up, down = echo.ours[:2]
-        down.settimeout(seconds)
+    def _await_first(self, echo: Opened) -> None:
+        """The first line that comes back. While none does, knocks tell whether the server speaks."""
+        for _ in range(_FIRST_LINES):
+            with suppress(TimeoutError):
+                self._exchange(echo, _FIRST_SECONDS)
+                return
+            self._knock()
+            self._spoke()
+        raise TimeoutError
+
+    def _await_echo(self, echo: Opened) -> None:
         try:
-            up.sendall(line)
-            _await_line(line, down)
+            self._exchange(echo, None)
         except (OSError, EOFError):
             self._forget(echo)
             raise
+
+    def _exchange(self, echo: Opened, seconds: float | None) -> None:
+        line = b"%016x\n" % next(self._numbers)
+        up, down = echo.ours[:2]
+        down.settimeout(seconds)
+        up.sendall(line)
+        _await_line(line, down)
 
     def _forget(self, echo: Opened) -> None:
         with self._lock:

@@ -52,8 +52,9 @@ class OpensshLink:
         clock: Clock,
         news: LinkNews,
         name: str,
+        guess: float,
     ) -> None:
-        """``keepalive``: seconds; ``name``: of its threads."""
+        """``keepalive``: seconds; ``name``: of its threads; ``guess``: seconds of a round trip, at most."""
         self._child = child
         self._mux = mux
         self._silence = 2 * keepalive
@@ -74,6 +75,7 @@ class OpensshLink:
             clock=clock,
             news=news,
             name=name,
+            guess=guess,
         )
         self._keepalive.start()
 
