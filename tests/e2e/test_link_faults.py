@@ -100,3 +100,19 @@ def test_a_line_with_seconds_of_delay(dockerd: Dockerd, jupyter: str) -> None:
                 bench.calm()
             assert bench.actions(begin) == []
             assert bench.incidents(begin) == []
+
+
+def test_link_killed_under_the_systems_ssh(dockerd: Dockerd, jupyter: str) -> None:
+    """Engine ``openssh`` in the whole agent: healed by the link alone, and no child is left at the end."""
+    settings = {**OWN_TOKEN, "ssh.engine": "openssh"}
+    with Bench(dockerd, jupyter, settings=settings) as bench:
+        bench.settle()
+        bench.steady()
+        with container_untouched(bench) as begin:
+            assert bench.server.sshd.kill_sessions() > 0
+            bench.agent.until(lambda: bench.logins(begin) == 1, "a new login", 10)
+            bench.agent.until(bench.usable, "usable", 8)
+        assert bench.actions(begin) == []
+        assert bench.incidents(begin) == []
+        assert bench.agent.end() == 0
+        bench.agent.until(lambda: not bench.server.sshd.session_pids(), "no session is left", 5)
