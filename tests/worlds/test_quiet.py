@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.core.world import World, healthy
+from watchdogd.core.events import Paused
 from watchdogd.core.words import Cause, Remedy
 
 HOUR = 3600.0
@@ -87,6 +88,52 @@ def test_the_hour_begins_when_the_last_other_sign_ends() -> None:
     world.gpu_busy = True
     world.play(2 * HOUR)
     world.gpu_busy = False
+    world.play(0.9 * HOUR)
+    assert world.applied == []
+    world.play(0.3 * HOUR)
+    assert world.applied == [Remedy.RESTART_CONTAINER]
+
+
+def test_work_in_hours_without_a_network_begins_the_hour_anew() -> None:
+    """Less than 1 % of those hours, and still work."""
+    world = hung(0.9 * HOUR)
+    world.network = False
+    world.kill_link().play(8 * HOUR)
+    world.network = True
+    world.cpu += 200.0
+    world.play(0.9 * HOUR)
+    assert world.applied == []
+    world.play(0.3 * HOUR)
+    assert world.applied == [Remedy.RESTART_CONTAINER]
+
+
+def test_a_round_in_which_not_every_sign_could_be_read_adds_nothing() -> None:
+    world = hung(60.0)
+    world.gpu_readable = False
+    world.play(1.2 * HOUR)
+    world.gpu_readable = True
+    world.play(0.9 * HOUR)
+    assert world.applied == []
+    world.play(0.3 * HOUR)
+    assert world.applied == [Remedy.RESTART_CONTAINER]
+
+
+def test_a_sign_counts_also_in_a_round_that_could_not_read_the_processes() -> None:
+    world = hung(0.9 * HOUR)
+    world.processes_readable, world.gpu_busy = False, True
+    world.play(300)
+    world.processes_readable, world.gpu_busy = True, False
+    world.sleep(HOUR).kill_link()  # the wake forgets the sign, not what came of it
+    world.play(0.9 * HOUR)
+    assert world.applied == []
+    world.play(0.3 * HOUR)
+    assert world.applied == [Remedy.RESTART_CONTAINER]
+
+
+def test_a_pause_begins_the_hour_anew() -> None:
+    world = hung(0.9 * HOUR)
+    world.take(Paused(until_wall=world.env().wall + 2 * HOUR))
+    world.play(2 * HOUR + 60)
     world.play(0.9 * HOUR)
     assert world.applied == []
     world.play(0.3 * HOUR)

@@ -15,6 +15,7 @@ from typing import Protocol, assert_never
 from watchdogd.carrying.patience import Patience, within
 from watchdogd.carrying.rounds import (
     LAPTOP_SLACK,
+    SERVER_MOST_SECONDS,
     SERVER_SECONDS,
     SERVER_TIMEOUTS,
     Lane,
@@ -152,7 +153,7 @@ class Executor:
         extra: tuple[Observation, ...] = ()
         # What is asked over a silent link is not answered, and would hold up the whole round.
         if command.deep and link.link is not None and not link.silent:
-            seconds = max(SERVER_SECONDS, SERVER_TIMEOUTS * timeout)
+            seconds = max(SERVER_SECONDS, min(SERVER_MOST_SECONDS, SERVER_TIMEOUTS * timeout))
             lanes.append(self._lane(server, reach, seconds, seconds, joint))
         elif command.deep:
             why = "the SSH link is silent" if link.silent else "no SSH link"

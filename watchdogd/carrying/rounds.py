@@ -29,7 +29,8 @@ LAPTOP_SLACK = 5.0
 SERVER_SECONDS = 30.0
 """For all that is read on the server in one round; more on a slow line (``SERVER_TIMEOUTS``)."""
 SERVER_TIMEOUTS = 3.0
-"""So many times what a single probe may take; at the longest 90 s, before a round is given up."""
+SERVER_MOST_SECONDS = 90.0
+"""So many times what a single probe may take, and no longer: after 120 s a round is given up."""
 LAST_WORD = 0.5
 """So much earlier than the lane ends a probe's own deadline: it can still say what it saw."""
 

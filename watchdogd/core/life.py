@@ -7,6 +7,7 @@ that is wrong there or here makes no sign and hides none. A reading that is miss
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -261,17 +262,18 @@ def seen(turn: Turn, event: Observed) -> Life:
     return merged(life, found) if found else life
 
 
-def work_between(older: HostSight, newer: HostSight) -> bool | None:
+def work_between(older: HostSight, newer: HostSight, *, at_most: float = math.inf) -> bool | None:
     """Did a process other than the runtime server use CPU between two readings?
 
-    ``None`` = one of them has no process list. A process that appeared in between counts with
+    It is measured against the seconds between them, ``at_most`` so many: over hours a little work would
+    drown. ``None`` = one of them has no process list. A process that appeared in between counts with
     all that it used; one that ended counts as no sign, it is gone.
     """
     if older.processes is None or newer.processes is None:
         return None
     before = {(one.pid, one.started): one.cpu_seconds for one in older.processes}
     used = sum(_used(one, before) for one in newer.processes)
-    elapsed = max(0.0, newer.read_at - older.read_at)
+    elapsed = min(at_most, max(0.0, newer.read_at - older.read_at))
     return used > max(WORK_FLOOR_SECONDS, WORK_RATIO * elapsed)
 
 
