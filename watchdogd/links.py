@@ -33,7 +33,8 @@ from watchdogd.ports import (
 )
 
 _CLOSE_SECONDS = 5.0
-_LOOK_SECONDS = 0.1
+_LOOK_SECONDS, _REST_SECONDS, _SOON_SECONDS = 0.1, 1.0, 10.0
+"""A replaced link is looked at ten times a second for its last client, and later once: it may stay for days."""
 
 
 @dataclass(slots=True)
@@ -345,7 +346,9 @@ class TargetLinks:
         began = self._clock.run()
         while link.alive() and self._forward.clients_of(link):
             heard = max(began, link.facts().last_received_at)
-            if self._clock.run() - heard > silence or self._closed.wait(_LOOK_SECONDS):
+            now = self._clock.run()
+            rest = _LOOK_SECONDS if now - began < _SOON_SECONDS else _REST_SECONDS
+            if now - heard > silence or self._closed.wait(rest):
                 break
         with self._lock:
             self._held.pop(number, None)

@@ -216,6 +216,13 @@ def test_an_agent_that_stood_still_finds_a_dead_link_later() -> None:
         assert line.told == ["silent after 61.25"]
 
 
+def test_an_agent_that_is_always_late_finds_a_dead_link_all_the_same() -> None:
+    with Scene() as line:
+        line.play(*[(0.6, False)] * 60)
+        (told,) = line.told
+        assert told.startswith("silent after 2")
+
+
 def test_the_time_of_an_answer_is_learned_as_tcp_does() -> None:
     time = AnswerTime(guess=3.0)
     assert time.limit() == 9.0

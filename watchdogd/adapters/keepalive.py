@@ -116,6 +116,8 @@ class Keepalive:
         """``run`` clock, when the question was asked that is not answered yet."""
         self._time = AnswerTime(guess)
         self._not_silent_before = clock.run()
+        self._late_since: float | None = None
+        """``run`` clock, since when each look came late."""
         self.round_trip: float | None = None
         """Seconds the last answer took."""
         self._threads = (
@@ -167,8 +169,14 @@ class Keepalive:
 
     def _look(self, before: float) -> float:
         now = self._clock.run()
-        if now - before > 2 * _WATCH_SECONDS:
-            # This process itself stood still: what came meanwhile was not read yet.
+        if now - before <= 2 * _WATCH_SECONDS:
+            self._late_since = None
+            return now
+        # This process itself stood still: what came meanwhile was not read yet. One that always does is
+        # no excuse for a link that says nothing for so long.
+        if self._late_since is None:
+            self._late_since = now
+        if now - self._late_since < MOST_SECONDS:
             self._not_silent_before = now + self._time.limit()
         return now
 
