@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 
 import pytest
@@ -129,7 +130,59 @@ def test_a_jump_host_s_changed_key_is_the_jump_host_s() -> None:
     )
     error = failure(replace(PLAN, first_hop="bastion"), said(*lines))
     assert "bastion changed: it shows SHA256:abc, and" in error.detail
-    assert error.mend.endswith("ssh-keygen -R 'bastion' -f /k")
+    assert error.mend.endswith("ssh-keygen -R bastion -f /k")
+
+
+EVIL = "x';touch${IFS}/tmp/pwned;'"
+CHANGED = f"Host key for {EVIL} has changed and you have requested strict checking."
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (f"Received disconnect from 192.0.2.7 port 8027:2: {CHANGED}",),
+        ("Received disconnect from 192.0.2.7 port 8027:2: hello", CHANGED),
+        ("Received disconnect from 192.0.2.7 port 8027:2: as@evil: Permission denied (publickey).",),
+        ("Received disconnect from 192.0.2.7 port 8027:2: a", "as@evil: Permission denied (publickey)."),
+        ("Received disconnect from 192.0.2.7 port 8027:2: ssh: Could not resolve hostname x",),
+        ("Unable to negotiate with 192.0.2.7 port 8027: no match. Their offer: a", CHANGED),
+        ("debug1: Remote: a", CHANGED, "Connection closed by 192.0.2.7 port 8027"),
+        (f"debug1: kex_exchange_identification: banner line 0: {CHANGED}",),
+        ("debug1: kex_exchange_identification: banner line 0: as@evil: Permission denied (x)",),
+        (f"Connection closed by {CHANGED}",),
+        (f"Disconnected from {CHANGED}",),
+    ],
+)  # fmt: skip
+def test_a_server_s_own_words_are_no_complaint_of_ssh(lines: tuple[str, ...]) -> None:
+    error = failure(PLAN, said(*GREETED, *lines))
+    assert (error.cause, error.mend) == (Cause.SSHD_REJECTS, "")
+
+
+def test_a_server_that_spoke_before_it_proved_itself_shows_no_fingerprint() -> None:
+    words = ("debug1: Remote: a", "debug1: Server host key: ssh-ed25519 SHA256:faked", CHANGED)
+    error = failure(PLAN, said(*GREETED, *words, *SHOWN[-1:], "Host key verification failed."))
+    assert (error.cause, error.mend) == (Cause.HOST_KEY, "")
+    assert "SHA256" not in error.detail
+
+
+def test_a_login_banner_cannot_doubt_the_host_key() -> None:
+    back = "debug1: Connecting to abc.com [192.0.2.7] port 8027."
+    error = failure(PLAN, said(*KEYED, back, CHANGED, "Host key verification failed."))
+    assert (error.cause, error.phase) == (Cause.SSHD_REJECTS, "auth")
+
+
+@pytest.mark.parametrize("name", [EVIL, "-oProxyCommand=x", "$(id)", "`id`", "a;b"])
+def test_no_odd_name_stands_in_a_command(name: str) -> None:
+    changed = failure(PLAN, said(CHANGED.replace(EVIL, name)))
+    assert (changed.cause, changed.mend) == (
+        Cause.HOST_KEY,
+        "ask whoever runs the server for its new fingerprint",
+    )
+    for login in (f"as@{name}", f"{name}@bastion", name):
+        denied = failure(PLAN, said(f"{login}: Permission denied (publickey)."))
+        assert (denied.cause, denied.mend) == (Cause.AUTH, "")
+    known = failure(replace(PLAN, host_key_alias=name), said(CHANGED.replace(EVIL, name)))
+    assert shlex.split(known.mend.partition("shown: ")[2])[:3] == ["ssh-keygen", "-R", name]
 
 
 def test_behind_a_jump_host_only_ssh_makes_a_host_known() -> None:

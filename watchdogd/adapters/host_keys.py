@@ -147,7 +147,12 @@ def add_command(plan: SshPlan) -> str:
 
 def change_command(plan: SshPlan, file: str) -> str:
     """The command that forgets a host's old keys."""
-    return f"ssh-keygen -R '{plan.known_name}' -f {shlex.quote(file)}"
+    return forget_command(plan.known_name, file)
+
+
+def forget_command(name: str, file: str) -> str:
+    """The same for any name of known_hosts."""
+    return f"ssh-keygen -R {shlex.quote(name)} -f {shlex.quote(file)}"
 
 
 def _refused(detail: str, mend: str) -> Permanent:

@@ -1,7 +1,7 @@
 """Why a dial by ``ssh`` failed: from what it wrote to a cause. Pure.
 
 With a jump host two programs complain on one stderr, so the first line that fits is the answer: the
-others follow from it.
+others follow from it. Only a line that begins as ssh's own does is read: a server may quote ssh.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import re
 import shlex
 from dataclasses import dataclass
 
-from watchdogd.adapters.host_keys import add_command, change_command
-from watchdogd.adapters.openssh_said import Said
+from watchdogd.adapters.host_keys import add_command, forget_command
+from watchdogd.adapters.openssh_said import UNVERIFIED, Said
 from watchdogd.adapters.ssh_refusals import failed, refused_login, second_factor, unsigned
 from watchdogd.adapters.ssh_resolve import SshPlan
 from watchdogd.core.words import Cause
@@ -23,37 +23,51 @@ _UNKNOWN = re.compile(r"No (\S+) host key is known for (\S+) and you have reques
 _CHANGED = re.compile(r"Host key for (\S+) has changed and you have requested")
 _OFFENDING = re.compile(r"Offending (\S+) key in (.+):\d+")
 _REVOKED = re.compile(r"(?:The )?\S+ host key for (\S+) (?:was|is marked as) revoked")
-_SHOWN = re.compile(r"SHA256:\S+?(?=\.?$)")
+_SHOWN = re.compile(r"(SHA256:[\w+/]+)\.?$")
 _DENIED = re.compile(r"(?:(\S+): )?Permission denied \((.+)\)")
+_PARTLY = re.compile(r"Authenticated using .* with partial success")
 _NO_SIGNATURE = re.compile(r"sign_and_send_pubkey: signing failed for \S+ \"(.+?)\"")
+_FAR_WORDS = re.compile(
+    "Received disconnect from |Disconnected from |Connection closed |"
+    "kex_exchange_identification: banner line (?!.*(Not allowed at this time|MaxStartups))"
+)
+"""Lines that end in words of the server."""
+_PLAIN = re.compile(r"[A-Za-z0-9._:\[\]][A-Za-z0-9._:\[\]-]*")
+"""A name that a command may be told with."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    text: str
+    begins: str
     cause: Cause
     phase: str = ""
     """Empty: where the dial was."""
 
 
+_TO_THERE = "(ssh: connect to .*|open failed: connect failed)"
 _RULES = (
-    _Rule(r"Could not resolve hostname|open failed: .*[Nn]ame", Cause.DNS, "resolve"),
-    _Rule(r"(connect to .*|connect failed): Connection refused", Cause.SSHD_DOWN, "connect"),
-    _Rule(r"connect to .*: (Network is unreachable|Cannot assign)", Cause.OFFLINE, "connect"),
-    _Rule(r"connect to .*: (Connection reset|Broken pipe)", Cause.SSHD_REJECTS, "connect"),
-    _Rule(r"(connect to .*|connect failed): ", Cause.HOST_UNREACHABLE, "connect"),
-    _Rule(r"timed out during banner exchange", Cause.HOST_UNREACHABLE, "banner"),
-    _Rule(r"Not allowed at this time|MaxStartups", Cause.SSHD_REJECTS, "banner"),
-    _Rule(r"Timeout, server .* not responding|timed out", Cause.HOST_UNREACHABLE),
-    _Rule(r"Too many open files|Cannot allocate memory", Cause.AGENT),
+    _Rule("kex_exchange_identification: banner line ", Cause.SSHD_REJECTS, "banner"),
+    _Rule(r"ssh: Could not resolve hostname|open failed: .*[Nn]ame", Cause.DNS, "resolve"),
+    _Rule(rf"{_TO_THERE}: Connection refused", Cause.SSHD_DOWN, "connect"),
+    _Rule(r"ssh: connect to .*: (Network is unreachable|Cannot assign)", Cause.OFFLINE, "connect"),
+    _Rule(r"ssh: connect to .*: (Connection reset|Broken pipe)", Cause.SSHD_REJECTS, "connect"),
+    _Rule(rf"{_TO_THERE}: ", Cause.HOST_UNREACHABLE, "connect"),
+    _Rule(r".*timed out during banner exchange", Cause.HOST_UNREACHABLE, "banner"),
+    _Rule(r"Timeout, server .* not responding|.*timed out", Cause.HOST_UNREACHABLE),
+    _Rule(r".*(Too many open files|Cannot allocate memory)", Cause.AGENT),
 )
 
 
 def failure(plan: SshPlan, said: Said) -> Failure:
     """Why ``ssh`` ended without a link."""
-    lines = said.lines
-    found = _host_key(plan, said, lines) or _login(plan, said, lines) or _ruled(plan, said, lines)
-    return found or _ended(plan, said, lines)
+    lines = tuple(line for line in said.lines if not _FAR_WORDS.match(line))
+    verified = said.phase == "auth"
+    return (
+        (None if verified else _host_key(plan, said, lines))
+        or _login(plan, said, lines)
+        or _ruled(plan, said, lines)
+        or _ended(plan, said, said.lines)
+    )
 
 
 def overdue(plan: SshPlan, said: Said) -> Failure:
@@ -78,40 +92,46 @@ def end_of_link(said: Said) -> str:
 
 
 def _host_key(plan: SshPlan, said: Said, lines: tuple[str, ...]) -> Permanent | None:
-    text = "\n".join(lines)
-    if found := _REVOKED.search(text):
+    if found := _first(_REVOKED, lines):
         return _unverified(plan, f"the host key of {found[1]} is revoked ({_key(said, lines)})", "")
-    if found := _CHANGED.search(text):
-        where = _OFFENDING.search(text)
-        knows = f", and {where[2]} knows another {where[1]} key" if where else ""
-        file = where[2] if where else (plan.known_hosts or ("~/.ssh/known_hosts",))[0]
-        name = found[1]
-        forget = change_command(plan, file)
-        if name != plan.known_name:  # the jump host's
-            forget = f"ssh-keygen -R '{name}' -f {shlex.quote(file)}"
-        return _unverified(
-            plan,
-            f"the host key of {name} changed: it shows {_key(said, lines)}{knows}. Somebody may be "
-            "in between",
-            "ask whoever runs the server for its new fingerprint; only if it is the one shown: "
-            + forget,
-        )
-    if found := _UNKNOWN.search(text):
+    if found := _first(_CHANGED, lines):
+        return _changed(plan, said, lines, found[1])
+    if found := _first(_UNKNOWN, lines):
         return _unverified(
             plan,
             f"the host key of {found[2]} is unknown: it shows {_key(said, lines, found[1])}. Compare "
             "that fingerprint with the server's before adding it",
             add_command(plan),
         )
-    if "Host key verification failed" in text:
+    if UNVERIFIED in lines:
         return _unverified(plan, f"the host key was not verified{_last(lines[:-1])}", "")
     return None
 
 
+def _changed(plan: SshPlan, said: Said, lines: tuple[str, ...], name: str) -> Permanent:
+    """``name``: the server's, or a jump host's."""
+    where = _first(_OFFENDING, lines)
+    knows = f", and {where[2]} knows another {where[1]} key" if where else ""
+    file = where[2] if where else (plan.known_hosts or ("~/.ssh/known_hosts",))[0]
+    mend = "ask whoever runs the server for its new fingerprint"
+    if name == plan.known_name or _PLAIN.fullmatch(name):
+        mend += "; only if it is the one shown: " + forget_command(name, file)
+    return _unverified(
+        plan,
+        f"the host key of {name} changed: it shows {_key(said, lines)}{knows}. Somebody may be "
+        "in between",
+        mend,
+    )
+
+
+def _first(pattern: re.Pattern[str], lines: tuple[str, ...]) -> re.Match[str] | None:
+    return next((found for line in lines if (found := pattern.match(line))), None)
+
+
 def _key(said: Said, lines: tuple[str, ...], kind: str = "a key") -> str:
     """What the server showed; a jump host's fingerprint stands in ssh's warning, or nowhere."""
-    seen = [found[0] for line in lines if (found := _SHOWN.search(line))]
-    return said.host_key or (seen[0] if seen else f"{kind} that ssh did not name")
+    shown = _first(_SHOWN, lines)
+    return said.host_key or (shown[1] if shown else f"{kind} that ssh did not name")
 
 
 def _unverified(plan: SshPlan, told: str, mend: str) -> Permanent:
@@ -119,19 +139,17 @@ def _unverified(plan: SshPlan, told: str, mend: str) -> Permanent:
 
 
 def _login(plan: SshPlan, said: Said, lines: tuple[str, ...]) -> Failure | None:
-    text = "\n".join(lines)
-    denied = _DENIED.search(text)
-    if found := _NO_SIGNATURE.search(text):
+    denied = _first(_DENIED, lines)
+    if found := _first(_NO_SIGNATURE, lines):
         return unsigned(f"the agent refused to sign with {found[1]}")
-    if "with partial success" in text:
+    if _first(_PARTLY, lines):
         return second_factor(plan)
-    if "Too many authentication failures" in text or (denied and said.offered):
-        told = f"the server refused {', '.join(said.offered) or 'too many keys'} for {plan.user}"
-        return refused_login(plan, told, (said.offered or ("",))[0])
+    if denied and said.offered:
+        told = f"the server refused {', '.join(said.offered)} for {plan.user}"
+        return refused_login(plan, told, said.offered[0])
     if denied and said.phase != "auth":
         told = f"the login on the way there was refused: {denied[0]}"
-        mend = f"ssh-copy-id {shlex.quote(denied[1])}" if denied[1] else ""
-        return Permanent(Cause.AUTH, told, phase="auth", mend=mend)
+        return Permanent(Cause.AUTH, told, phase="auth", mend=_copy_key(denied[1] or ""))
     if denied:
         other = [line for line in lines if "Permission denied (" not in line]
         told = f"ssh had no key to offer to {plan.user}@{plan.host}{_last(tuple(other))}"
@@ -139,16 +157,22 @@ def _login(plan: SshPlan, said: Said, lines: tuple[str, ...]) -> Failure | None:
     return None
 
 
+def _copy_key(login: str) -> str:
+    user, at, name = login.rpartition("@")
+    fits = at and _PLAIN.fullmatch(user) and _PLAIN.fullmatch(name)
+    return f"ssh-copy-id {shlex.quote(login)}" if fits else ""
+
+
 def _ruled(plan: SshPlan, said: Said, lines: tuple[str, ...]) -> Failure | None:
     for line in lines:
-        if "Unable to negotiate" in line:
+        if line.startswith("Unable to negotiate "):
             told = f"no common algorithm with this server: {line}"
             return Permanent(Cause.SSHD_REJECTS, told, phase="banner", reached=True)
-        if "administratively prohibited" in line:
+        if line.startswith("open failed: administratively prohibited"):
             told = f"the jump host does not forward to {plan.host}:{plan.port}: {line}"
             return Permanent(Cause.FORWARD_DENIED, told, phase="connect")
         for rule in _RULES:
-            if re.search(rule.text, line):
+            if re.match(rule.begins, line):
                 phase = rule.phase or said.phase
                 reached = said.reached or rule.cause is Cause.SSHD_REJECTS
                 return Transient(rule.cause, line, phase=phase, reached=reached)

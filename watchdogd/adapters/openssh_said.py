@@ -2,6 +2,9 @@
 
 ssh's exit status says nothing (255 for everything), so its words are all there is. They are kept for
 a person, cut at 8 KiB; its debug lines only move the phase.
+
+ssh passes on what a server says before it proved itself, line ends included, so a server can write
+lines that look like ssh's own. What follows such a message is believed no more.
 """
 
 from __future__ import annotations
@@ -21,10 +24,14 @@ _PHASES = (
     ("Remote protocol version", "host_key"),
     ("SSH2_MSG_NEWKEYS received", "auth"),
 )
+_RANKS = ("resolve", *dict.fromkeys(phase for _, phase in _PHASES))
+_QUOTES = ("debug1: Remote: ", "Received disconnect from ", "Unable to negotiate ")
+"""Behind these stand the server's own words."""
+UNVERIFIED = "Host key verification failed."
 _OFFERED = re.compile(r"Offering public key: (.+?) \S+ SHA256:\S+(.*)")
 _TAKEN = re.compile(r"Server accepts key: (.+?) \S+ SHA256:\S+(.*)")
 _ADDRESS = re.compile(r"Connecting to \S+ \[(\S+)\] port ")
-_HOST_KEY = re.compile(r"Server host key: (\S+ \S+)")
+_HOST_KEY = re.compile(r"Server host key: ([\w@.-]+ SHA256:[\w+/]+)")
 _WANTED = re.compile(r"channel_connect_stdio_fwd:? (\S+)$")
 _NEW_CHANNEL = re.compile(r"channel (\d+): new (stdio-forward|session)")
 _REFUSED_CHANNEL = re.compile(r"channel (\d+): open failed: (.+)")
@@ -52,6 +59,8 @@ class Said:
         """That key is the agent's."""
         self.refusals: tuple[tuple[int, str, str], ...] = ()
         """Channels that the server did not open: a running number, where to, and its reason."""
+        self._quoted = False
+        """A server that is not verified had the word: what comes may still be its words."""
         self._count = 0
         self._wanted = ""
         self._channels: dict[str, str] = {}
@@ -80,12 +89,22 @@ class Said:
             self._refused_channel(found[1], one_line(found[2], _LINE_BYTES))
         elif line.strip():
             self._keep(one_line(line, _LINE_BYTES))
+        if self.phase != "auth" and line.startswith(_QUOTES):
+            self._quoted = True
 
     def _debug(self, text: str) -> None:
         for start, phase in _PHASES:
-            if text.startswith(start):
+            if text.startswith(start) and _RANKS.index(phase) >= _RANKS.index(self.phase):
                 self.phase = phase
                 self.reached = self.reached or phase in ("banner", "host_key")
+        if found := _WANTED.match(text):
+            self._wanted = found[1]
+        elif found := _NEW_CHANNEL.match(text):
+            self._channels[found[1]] = SESSION if found[2] == SESSION else self._wanted
+        elif not self._quoted:
+            self._learn(text)
+
+    def _learn(self, text: str) -> None:
         if found := _ADDRESS.match(text):
             self.address = found[1]
         elif found := _HOST_KEY.match(text):
@@ -95,11 +114,7 @@ class Said:
             self.signing = ""
         elif found := _TAKEN.match(text):
             self.signing, self.by_agent = _shown(found), " agent" in found[2]
-        elif found := _WANTED.match(text):
-            self._wanted = found[1]
-        elif found := _NEW_CHANNEL.match(text):
-            self._channels[found[1]] = SESSION if found[2] == SESSION else self._wanted
-        elif "kex_exchange_identification: banner line" in text:
+        elif text.startswith("kex_exchange_identification: banner line "):
             self._keep(one_line(text, _LINE_BYTES))
 
     def _refused_channel(self, channel: str, why: str) -> None:
@@ -110,6 +125,8 @@ class Said:
             self._keep(f"open failed: {why}")
 
     def _keep(self, line: str) -> None:
+        if self._quoted and line != UNVERIFIED:
+            return
         kept = [*self.lines, line]
         while sum(map(len, kept)) > _KEPT_BYTES:
             del kept[0]
