@@ -178,6 +178,8 @@ class TestWays:
                     f"ControlPath {stale}",
                     "ControlMaster auto",
                     "ControlPersist yes",
+                    "ForkAfterAuthentication yes",
+                    "SessionType none",
                     "RemoteCommand tmux attach",
                     "RequestTTY force",
                     "LogLevel QUIET",
@@ -187,9 +189,11 @@ class TestWays:
             )
             plan = choose(SshSettings(host="gpu", engine="openssh"), soon())
             assert plan.own_ciphers
+            before = set(sshd.session_pids())
             link = openssh(SshSettings(host="gpu"), tmp_path).dial(soon(), News())
             assert link.run(["echo", "on"], deadline=soon()).stdout == b"on\n"
             link.close(soon())
+            until(lambda: set(sshd.session_pids()) <= before, "the end of its session")
             assert refusal(openssh(SshSettings(host="gpu", port=free_port()), tmp_path)).cause is (
                 Cause.SSHD_DOWN
             )

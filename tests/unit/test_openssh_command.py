@@ -55,6 +55,14 @@ def test_a_configured_key_and_file_are_the_only_ones(tmp_path: Path) -> None:
     assert options["identityagent"] == ("none",)
 
 
+def test_an_ssh_is_told_not_to_fork_only_where_it_would() -> None:
+    plan = plan_from(SETTINGS, {"forkafterauthentication": ("yes",)})
+    options = understood(dial_argv(plan, "/c", use_agent=True))
+    assert options["forkafterauthentication"] == ("no",)
+    older = dial_argv(plan_from(SETTINGS, {}), "/c", use_agent=True)
+    assert not [word for word in older if word.startswith("ForkAfter")]
+
+
 def test_a_host_is_never_an_option() -> None:
     argv = dial_argv(replace(PLAN, alias="-oProxyCommand=evil"), "/c", use_agent=True)
     assert argv[-2:] == ["--", "-oProxyCommand=evil"]

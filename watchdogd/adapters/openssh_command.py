@@ -51,6 +51,8 @@ def dial_argv(plan: SshPlan, control: str, *, use_agent: bool, address: str = ""
     options = [*_ALWAYS, f"ConnectTimeout={seconds}", *_known_hosts(plan), *_keys(plan, use_agent)]
     if address:
         options += [f"HostName={address}", f"HostKeyAlias={plan.known_name}"]
+    if plan.forks:  # else not named: ssh before 8.7 does not know it
+        options.append("ForkAfterAuthentication=no")
     if not plan.own_ciphers:
         options.append(f"Ciphers={_FASTEST}")
     argv = ["ssh", "-n", "-N", "-M", "-S", control]

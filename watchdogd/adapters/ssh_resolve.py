@@ -58,6 +58,8 @@ class SshPlan:
     """Where the agent listens, if not at ``SSH_AUTH_SOCK``."""
     kerberos: bool = False
     """A ticket may log in."""
+    forks: bool = False
+    """The person set ``ForkAfterAuthentication``, which this ssh knows."""
     own_ciphers: bool = False
     """The person chose them."""
     known_hosts_given: bool = False
@@ -160,6 +162,7 @@ def plan_from(settings: SshSettings, options: Options) -> SshPlan:
         host_key_alias=_unless_none(options, "hostkeyalias"),
         agent_socket=_socket(agent, tokens),
         kerberos=one(options, "gssapiauthentication", "no") == "yes",
+        forks=one(options, "forkafterauthentication", "no") == "yes",
         known_hosts_given=settings.known_hosts is not None,
     )
 
