@@ -92,6 +92,37 @@ class TestWays:
         finally:
             link.close(soon())
 
+    @pytest.mark.parametrize("way", ["bastion", "outer,bastion", "behind", "%r@bastion"])
+    def test_a_jump_host_with_a_shared_connection_leaves_none_behind(
+        self, configure: Configure, server: Sshd, sshd: Sshd, tmp_path: Path, way: str
+    ) -> None:
+        shared = (f"ControlPath {tmp_path}/%n.cm", "ControlMaster auto", "ControlPersist 600")
+        configure(
+            host("gpu", server, f"ProxyJump {way}")
+            + host("bastion", sshd, *shared)
+            + host("outer", sshd, *shared)
+            + host("behind", sshd, "ProxyJump outer", *shared)
+        )
+        before = set(sshd.session_pids())
+        accepted = sshd.log_text().count("Accepted publickey")
+        link = openssh(SshSettings(host="gpu"), tmp_path).dial(soon(), News())
+        assert link.run(["echo", "there"], deadline=soon()).stdout == b"there\n"
+        hops = 1 if way in ("bastion", "%r@bastion") else 2
+        assert sshd.log_text().count("Accepted publickey") == accepted + hops
+        link.close(soon())
+        until(lambda: set(sshd.session_pids()) <= before, "the end of the way there")
+        assert not list(tmp_path.glob("*.cm"))
+
+    def test_a_jump_host_that_nobody_knows_is_not_taken_in(
+        self, configure: Configure, server: Sshd, sshd: Sshd, tmp_path: Path
+    ) -> None:
+        known = tmp_path / "none_yet"
+        jump = host("bastion", sshd, "StrictHostKeyChecking accept-new")
+        jump = jump.replace(sshd.known_hosts, str(known))
+        configure(host("gpu", server, "ProxyJump bastion") + jump)
+        assert refusal(openssh(SshSettings(host="gpu"), tmp_path)).cause is Cause.HOST_KEY
+        assert not known.exists()
+
     def test_a_jump_host_that_is_down_costs_the_server_nothing(
         self, configure: Configure, sshd: Sshd, tmp_path: Path
     ) -> None:

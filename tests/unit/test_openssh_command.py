@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from watchdogd.adapters.clock import SystemClock
 from watchdogd.adapters.control_path import new_control_path, remove_control
 from watchdogd.adapters.openssh_command import dial_argv, environment
+from watchdogd.adapters.openssh_hops import Hop, hop_command, parse_hops
 from watchdogd.adapters.ssh_needs import Options
 from watchdogd.adapters.ssh_resolve import ask_ssh, plan_from
 from watchdogd.ports import Deadline
@@ -23,6 +28,12 @@ def understood(argv: list[str]) -> Options:
     found = ask_ssh([*argv[:at], "-G", *argv[at:]], Deadline.after(SystemClock(), 5))
     assert found is not None
     return found
+
+
+def expanded(command: str) -> str:
+    """As ssh replaces its tokens."""
+    tokens = {"%h": "abc.com", "%p": "8027", "%%": "%"}
+    return re.sub("%.", lambda found: tokens[found[0]], command)
 
 
 def test_it_asks_nobody_binds_nothing_and_trusts_nobody_new() -> None:
@@ -66,6 +77,29 @@ def test_an_ssh_is_told_not_to_fork_only_where_it_would() -> None:
 def test_a_host_is_never_an_option() -> None:
     argv = dial_argv(replace(PLAN, alias="-oProxyCommand=evil"), "/c", use_agent=True)
     assert argv[-2:] == ["--", "-oProxyCommand=evil"]
+
+
+def test_a_jump_host_is_gone_over_without_a_shared_connection() -> None:
+    plan = replace(PLAN, jumps=parse_hops("ssh://me@outer:2200,[fe80::1%eth0]:22"))
+    (command,) = understood(dial_argv(plan, "/c", use_agent=True))["proxycommand"]
+    inner = shlex.split(expanded(command))
+    assert inner[-6:] == ["-p", "22", "-W", "[abc.com]:8027", "--", "fe80::1%eth0"]
+    options = understood(inner)
+    assert "controlpath" not in options
+    assert (options["batchmode"], options["stricthostkeychecking"]) == (("yes",), ("true",))
+    outer = shlex.split(options["proxycommand"][0])
+    assert outer[-8:] == ["-l", "me", "-p", "2200", "-W", "[%h]:%p", "--", "outer"]
+
+
+@pytest.mark.parametrize("odd", ["x';id;'", "$(id)", "-oProxyCommand=id", "a b", "%h"])
+def test_a_hop_s_name_is_never_more_than_a_name(odd: str) -> None:
+    for hop in (Hop(odd), Hop("bastion", user=odd)):
+        for hops, depth in (((hop,), 1), ((hop, Hop("last")), 2)):
+            words = ["-o", f"ProxyCommand={hop_command(hops)}"]
+            for _ in range(depth):
+                (command,) = (word for word in words if word.startswith("ProxyCommand=ssh "))
+                words = shlex.split(expanded(command.removeprefix("ProxyCommand=")))
+            assert odd in words
 
 
 def test_hops_take_longer() -> None:

@@ -10,13 +10,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from watchdogd.adapters.host_keys import look_up
+from watchdogd.adapters.openssh_hops import parse_hops
 from watchdogd.adapters.ssh_needs import Need, one
-from watchdogd.adapters.ssh_resolve import SshPlan, ask_ssh, resolve, resolve_argv
+from watchdogd.adapters.ssh_resolve import SshPlan, ask_ssh, expand, resolve, resolve_argv
 from watchdogd.errors import ConfigError, Permanent, Problem
 from watchdogd.ports import Clock, Deadline
 from watchdogd.settings import Settings, SshSettings
 
 _RESOLVE_SECONDS = 10.0
+_MOST_HOPS = 8
 _KNOWN_TO_THE_COMMAND = "127.0.0.1"
 """Where a ProxyCommand leads is its own affair: for us there is always a way to it."""
 
@@ -75,17 +77,26 @@ def _for_openssh(settings: SshSettings, plan: SshPlan, deadline: Deadline) -> Ss
     """What else the argv and the network probe need to know."""
     plain = ask_ssh(["ssh", "-F", "none", *resolve_argv(settings)[1:]], deadline) or {}
     own = ask_ssh(resolve_argv(settings), deadline) or {}
-    return replace(
-        plan,
-        own_ciphers=one(own, "ciphers", "") != one(plain, "ciphers", ""),
-        first_hop=_first_hop(plan, deadline),
-    )
+    own_ciphers = one(own, "ciphers", "") != one(plain, "ciphers", "")
+    return _way(replace(plan, own_ciphers=own_ciphers), deadline)
 
 
-def _first_hop(plan: SshPlan, deadline: Deadline) -> str:
+def _way(plan: SshPlan, deadline: Deadline) -> SshPlan:
+    """With what this machine itself connects to, and the jump hosts from there on."""
     by = {need.option: need.value for need in plan.needs}
-    if "proxyjump" in by:
-        name = by["proxyjump"].split(",")[0].removeprefix("ssh://").rpartition("@")[2]
-        name = name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0]
-        return one(ask_ssh(["ssh", "-G", "--", name], deadline) or {}, "hostname", name)
-    return _KNOWN_TO_THE_COMMAND if "proxycommand" in by else ""
+    if "proxyjump" not in by:
+        return replace(plan, first_hop=_KNOWN_TO_THE_COMMAND if "proxycommand" in by else "")
+    tokens = {"%h": plan.host, "%n": plan.alias, "%p": str(plan.port), "%r": plan.user}
+    hops = parse_hops(expand(by["proxyjump"], tokens))
+    for _ in range(_MOST_HOPS):
+        nearest = ask_ssh(["ssh", "-G", *hops[0].argv()], deadline) or {}
+        tokens = {"%n": hops[0].host} | {
+            token: one(nearest, option, token)
+            for token, option in (("%h", "hostname"), ("%p", "port"), ("%r", "user"))
+        }
+        before = parse_hops(expand(one(nearest, "proxyjump", "none"), tokens))
+        if before[-1].host in ("none", hops[0].host):  # ssh does not jump to itself either
+            break
+        hops = (*before, *hops)
+    first = _KNOWN_TO_THE_COMMAND if "proxycommand" in nearest else ""
+    return replace(plan, first_hop=first or one(nearest, "hostname", hops[0].host), jumps=hops)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from watchdogd.adapters.openssh_hops import hop_command
 from watchdogd.adapters.ssh_resolve import SshPlan
 
 CONNECT_SECONDS = 10
@@ -51,6 +52,8 @@ def dial_argv(plan: SshPlan, control: str, *, use_agent: bool, address: str = ""
     options = [*_ALWAYS, f"ConnectTimeout={seconds}", *_known_hosts(plan), *_keys(plan, use_agent)]
     if address:
         options += [f"HostName={address}", f"HostKeyAlias={plan.known_name}"]
+    if plan.jumps:
+        options.append(f"ProxyCommand={hop_command(plan.jumps)}")
     if plan.forks:  # else not named: ssh before 8.7 does not know it
         options.append("ForkAfterAuthentication=no")
     if not plan.own_ciphers:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from watchdogd.adapters.openssh_hops import Hop
 from watchdogd.adapters.ssh_needs import Need, Options, needs, one
 from watchdogd.core.words import Cause
 from watchdogd.errors import ConfigError, Problem, Transient
@@ -53,6 +54,8 @@ class SshPlan:
     """What only ``openssh`` can honour."""
     first_hop: str = ""
     """What this machine itself connects to, if that is not ``host``."""
+    jumps: tuple[Hop, ...] = ()
+    """The jump hosts on the way, nearest first."""
     host_key_alias: str = ""
     agent_socket: str = ""
     """Where the agent listens, if not at ``SSH_AUTH_SOCK``."""
