@@ -15,6 +15,7 @@ from tests.core.world import World, healthy, session_policy
 from watchdogd.core.answer import Answer
 from watchdogd.core.events import Paused
 from watchdogd.core.model import Policy
+from watchdogd.core.unaided import unaided
 from watchdogd.core.why import why
 from watchdogd.core.words import Cause, Mode, Refusal
 
@@ -432,6 +433,11 @@ CASES = (
         ),
     ),
 )
+
+
+def test_no_start_is_promised_where_there_is_no_remedy() -> None:
+    told = unaided(Cause.CONTAINER_ENGINE_DOWN, "", "").then
+    assert told == "yes, once the engine is back: then it looks at the container, and judges anew"
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -58,7 +58,7 @@ UNAIDED: dict[Cause, Unaided] = {
     ),
     Cause.CONTAINER_ENGINE_DOWN: Unaided(
         "the container engine on the server does not answer, and watchdogd never starts it",
-        "yes, once the engine is back: then it looks at the container, and starts it if it ended",
+        "yes, once the engine is back: then it looks at the container, and judges anew",
         "start the engine on the server, or ask whoever runs it",
     ),
     Cause.CONTAINER_PAUSED: Unaided(
