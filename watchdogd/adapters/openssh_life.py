@@ -18,8 +18,9 @@ from watchdogd.ports import Clock, Deadline
 
 _ECHO = "exec cat"
 _KNOCK = ":"
-_FIRST_SECONDS, _FIRST_LINES = 1.0, 8
-"""A command that gives nothing back for so long, so many times, never will."""
+_FIRST_SECONDS, _FIRST_WAITS = 1.0, 8
+"""A command that gives nothing back for so long, so many times, with an answer of the server after each,
+never will."""
 _REST_SECONDS = 0.05
 _PATIENCE_SECONDS = 60.0
 _NOISE_BYTES = 65_536
@@ -111,10 +112,14 @@ class Life:
             self._knock()
 
     def _await_first(self, echo: Opened) -> None:
-        """The first line that comes back. While none does, knocks tell whether the server speaks."""
-        for _ in range(_FIRST_LINES):
+        """The first line to come back, sent once: the way there and back may take longer than a wait.
+        While it does not come, knocks tell whether the server speaks."""
+        line, seen = self._send(echo), bytearray()
+        down = echo.ours[1]
+        down.settimeout(_FIRST_SECONDS)
+        for _ in range(_FIRST_WAITS):
             with suppress(TimeoutError):
-                self._exchange(echo, _FIRST_SECONDS)
+                _await_line(line, down, seen)
                 return
             self._knock()
             self._spoke()
@@ -122,17 +127,16 @@ class Life:
 
     def _await_echo(self, echo: Opened) -> None:
         try:
-            self._exchange(echo, None)
+            echo.ours[1].settimeout(None)
+            _await_line(self._send(echo), echo.ours[1], bytearray())
         except (OSError, EOFError):
             self._forget(echo)
             raise
 
-    def _exchange(self, echo: Opened, seconds: float | None) -> None:
+    def _send(self, echo: Opened) -> bytes:
         line = b"%016x\n" % next(self._numbers)
-        up, down = echo.ours[:2]
-        down.settimeout(seconds)
-        up.sendall(line)
-        _await_line(line, down)
+        echo.ours[0].sendall(line)
+        return line
 
     def _forget(self, echo: Opened) -> None:
         with self._lock:
@@ -148,11 +152,12 @@ class Life:
         return Deadline.after(self._clock, _PATIENCE_SECONDS)
 
 
-def _await_line(line: bytes, down: socket.socket) -> None:
-    """Returns once it came back; a login shell may print something before. Raises ``EOFError``."""
-    seen = b""
+def _await_line(line: bytes, down: socket.socket, seen: bytearray) -> None:
+    """Returns once it came back; a login shell may print something before. ``seen``: what came, kept over
+    a ``TimeoutError``. Raises ``EOFError``."""
     while line not in seen:
         data = down.recv(4096)
         if not data:
             raise EOFError
-        seen = (seen + data)[-_NOISE_BYTES:]
+        seen += data
+        del seen[:-_NOISE_BYTES]
