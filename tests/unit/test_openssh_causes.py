@@ -147,6 +147,8 @@ CHANGED = f"Host key for {EVIL} has changed and you have requested strict checki
         ("Received disconnect from 192.0.2.7 port 8027:2: ssh: Could not resolve hostname x",),
         ("Unable to negotiate with 192.0.2.7 port 8027: no match. Their offer: a", CHANGED),
         ("debug1: Remote: a", CHANGED, "Connection closed by 192.0.2.7 port 8027"),
+        ('debug1: Server host certificate: x SHA256:x, serial 0 ID "a', CHANGED, "Connection closed by x"),
+        ("debug1: Remote: a", "debug1: SSH2_MSG_NEWKEYS received", CHANGED, "Host key verification failed."),
         (f"debug1: kex_exchange_identification: banner line 0: {CHANGED}",),
         ("debug1: kex_exchange_identification: banner line 0: as@evil: Permission denied (x)",),
         (f"Connection closed by {CHANGED}",),

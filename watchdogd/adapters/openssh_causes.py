@@ -104,7 +104,8 @@ def _host_key(plan: SshPlan, said: Said, lines: tuple[str, ...]) -> Permanent | 
             add_command(plan),
         )
     if UNVERIFIED in lines:
-        return _unverified(plan, f"the host key was not verified{_last(lines[:-1])}", "")
+        told = f"the host key was not verified: it shows {_key(said, lines)}{_last(lines[:-1])}"
+        return _unverified(plan, told, "")
     return None
 
 

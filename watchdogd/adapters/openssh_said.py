@@ -25,7 +25,12 @@ _PHASES = (
     ("SSH2_MSG_NEWKEYS received", "auth"),
 )
 _RANKS = ("resolve", *dict.fromkeys(phase for _, phase in _PHASES))
-_QUOTES = ("debug1: Remote: ", "Received disconnect from ", "Unable to negotiate ")
+_QUOTES = (
+    "debug1: Remote: ",
+    "debug1: Server host certificate: ",
+    "Received disconnect from ",
+    "Unable to negotiate ",
+)
 """Behind these stand the server's own words."""
 UNVERIFIED = "Host key verification failed."
 _OFFERED = re.compile(r"Offering public key: (.+?) \S+ SHA256:\S+(.*)")
@@ -89,8 +94,10 @@ class Said:
             self._refused_channel(found[1], one_line(found[2], _LINE_BYTES))
         elif line.strip():
             self._keep(one_line(line, _LINE_BYTES))
-        if self.phase != "auth" and line.startswith(_QUOTES):
-            self._quoted = True
+        self._quoted = self._quoted or line.startswith(_QUOTES)
+
+    def _doubted(self) -> bool:
+        return self._quoted and self.phase != "auth"
 
     def _debug(self, text: str) -> None:
         for start, phase in _PHASES:
@@ -101,13 +108,13 @@ class Said:
             self._wanted = found[1]
         elif found := _NEW_CHANNEL.match(text):
             self._channels[found[1]] = SESSION if found[2] == SESSION else self._wanted
-        elif not self._quoted:
+        elif not self._doubted():
             self._learn(text)
 
     def _learn(self, text: str) -> None:
         if found := _ADDRESS.match(text):
             self.address = found[1]
-        elif found := _HOST_KEY.match(text):
+        elif self.phase != "auth" and (found := _HOST_KEY.match(text)):
             self.host_key = found[1]
         elif found := _OFFERED.match(text):
             self.offered = (*self.offered, _shown(found))
@@ -125,7 +132,7 @@ class Said:
             self._keep(f"open failed: {why}")
 
     def _keep(self, line: str) -> None:
-        if self._quoted and line != UNVERIFIED:
+        if self._doubted() and line != UNVERIFIED:
             return
         kept = [*self.lines, line]
         while sum(map(len, kept)) > _KEPT_BYTES:
