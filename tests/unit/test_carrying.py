@@ -497,6 +497,16 @@ def test_a_dial_that_breaks_is_told_as_failed(bench: Bench) -> None:
     assert (event.number, event.cause, event.permanent) == (4, Cause.BUG, False)
 
 
+def test_without_a_link_nothing_is_begun_on_the_server_and_the_result_is_no_riddle(
+    bench: Bench,
+) -> None:
+    bench.links.up = False
+    bench.executor().carry(CHARGED, ENV)
+    done = bench.finished()
+    assert (done.result, done.reason) == (Result.NOTHING, Refusal.NO_SIGHT)
+    assert "act" not in bench.notes.order
+
+
 def test_link_commands_reach_the_links(bench: Bench) -> None:
     executor = bench.executor()
     executor.carry(Dial(number=4), ENV)

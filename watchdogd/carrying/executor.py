@@ -41,7 +41,7 @@ from watchdogd.core.model import (
     Intent,
     Observation,
 )
-from watchdogd.core.words import Cause, ProbeName, Refusal, Remedy, Result
+from watchdogd.core.words import HARM, Cause, Harm, ProbeName, Refusal, Remedy, Result
 from watchdogd.errors import Permanent, Transient
 from watchdogd.ports import Deadline, Journal, LinkStatus, Outcome, Reach, RemedyFunction
 from watchdogd.workers import Answer, Job, Overdue, Raised, Value, Workers
@@ -236,6 +236,10 @@ class Executor:
             return Outcome(result=Result.NOTHING, detail="the agent is stopping")
         if function is None:
             return Outcome(result=Result.FAILED, detail=f"{intent.remedy} is not built")
+        if HARM[intent.remedy] is not Harm.HARMLESS and self._reach.links.status().link is None:
+            # Known from the start, so there is no doubt to be outwaited: nothing was sent.
+            told = "there is no SSH link now, so nothing was sent to the server"
+            return Outcome(result=Result.NOTHING, reason=Refusal.NO_SIGHT, detail=told)
         return function(self._reach, intent, deadline)
 
     def _acted(self, intent: Intent, answer: Answer[Outcome]) -> None:
