@@ -245,6 +245,13 @@ def test_promises_that_cannot_be_kept_are_named(loaded: Load) -> None:
     )
 
 
+def test_a_forward_that_would_reach_itself_is_named(loaded: Load) -> None:
+    here = MINIMAL.replace('"h"', '"127.0.0.1"', 1)
+    (told,) = worst_case(loaded(here))
+    assert "the forward would reach itself" in told
+    assert worst_case(loaded(here + 'forward.local = "127.0.0.1:9001"\n')) == ()
+
+
 # ---------------------------------------------------------------- what is refused
 
 

@@ -9,6 +9,7 @@ _LATE = 1.0
 _WATCHER = 0.25
 _DIAL = 3.0
 _HARD_LIMIT = 60.0
+_THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def worst_case(settings: Settings) -> tuple[str, ...]:
@@ -25,7 +26,7 @@ def _warnings(target: TargetSettings) -> list[str]:
     keepalive, objective = target.ssh.keepalive, target.forward.objective
     silence = keepalive + _LATE + _WATCHER
     served = silence + _DIAL
-    lines = []
+    lines = [f"targets.{target.name}: {why}"] if (why := _reaches_itself(target)) else []
     if served > objective:
         lines.append(
             f"targets.{target.name}: a silent link is replaced after {_s(served)} at worst "
@@ -39,6 +40,17 @@ def _warnings(target: TargetSettings) -> list[str]:
             f"{_s(_HARD_LIMIT / 2 - _LATE - _WATCHER)} or below"
         )
     return lines
+
+
+def _reaches_itself(target: TargetSettings) -> str:
+    """Why what the forward reaches is the forward; empty if it is not."""
+    local, remote = target.forward.local, target.forward.remote
+    if target.ssh.host not in _THIS_MACHINE or local.port != remote.port:
+        return ""
+    return (
+        f"the server is this machine, and forward.local {local} is the port of forward.remote {remote}: "
+        "the forward would reach itself; set another forward.local"
+    )
 
 
 def _s(seconds: float) -> str:
