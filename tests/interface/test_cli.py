@@ -41,7 +41,7 @@ def config(tmp_path: Path) -> Path:
     file = tmp_path / "w.toml"
     file.write_text(
         f'[agent]\nstate_dir = "{tmp_path}/s"\nlisten = "127.0.0.1:0"\n[defaults.runtime]\nkind = "external"\n'
-        '[targets.a100]\nssh.host = "127.0.0.1"\nssh.port = 1\n'
+        '[targets.a100]\nssh.host = "127.0.0.1"\nssh.port = 1\nforward.remote = "127.0.0.1:8888"\n'
         '[targets.h200]\nssh.host = "127.0.0.1"\nssh.port = 1\nforward.local = "127.0.0.1:9001"\n'
     )
     return file
@@ -302,8 +302,7 @@ def test_check_of_a_runtime_that_is_not_there_is_2(
     run: Run, config: Path, sshd: Sshd, free_port: int
 ) -> None:
     served(config, sshd, sshd.identity, sshd.known_hosts)
-    remote = f'[targets.a100.forward]\nremote = "127.0.0.1:{free_port}"\n'
-    config.write_text(config.read_text() + remote)
+    config.write_text(config.read_text().replace("127.0.0.1:8888", f"127.0.0.1:{free_port}"))
     done = run("--config", config, "check", "a100")
     assert done.returncode == 2, done.stdout + done.stderr
     assert done.stdout.startswith("a100 is down: runtime_refused\n")
