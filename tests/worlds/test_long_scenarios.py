@@ -215,6 +215,6 @@ def test_spent_budget_says_when_it_comes_back() -> None:
     world.container = Cause.CONTAINER_EXITED
     world.play(60)
     told = [fact.detail for fact in world.facts if isinstance(fact, RemedyRefused)]
-    assert any("5 in 1 h, 10 in 24 h" in one and "once more in 5" in one for one in told), told
+    assert any("(5 in 1h)" in one and "once more in 5" in one for one in told), told
     world.play(HOUR)
     done(world, Remedy.START_CONTAINER)
