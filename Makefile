@@ -20,7 +20,7 @@ help:
 	@echo 'make fast     the tests of decisions and single modules, 20 s; ARGS="-k name" picks some'
 	@echo 'make pytest   all tests; ARGS as above'
 	@echo 'make bench    figures beside their opponents, 12 min; ARGS="link version" picks some; needs autossh'
-	@echo 'make duel     1,100 simulated months beside what people use today, 25 min; ARGS="--runs 20 --other-runs 5" less'
+	@echo 'make duel     1,100 simulated months beside what people use today, 30 to 60 min; ARGS="--runs 20 --other-runs 5" less'
 	@echo 'make soak     a million rounds of random faults with the real log and journal, 15 min; ARGS="--rounds 20000" fewer'
 	@echo 'make lint     ruff: rules and format      make format   let ruff mend what it can'
 	@echo 'make types    mypy, strict                make imports  who may import whom'

@@ -125,7 +125,8 @@ class TargetLinks:
     def close_link(self, number: int, drain_seconds: float) -> None:
         """Close that link once no client rides on it, or nothing came over it for ``drain_seconds``.
 
-        A client keeps its connection as long as the link speaks. Returns at once. No news of it is posted from now on; an unknown number is done already.
+        A client keeps its connection as long as the link speaks. Returns at once. No news of it is posted
+        from now on; an unknown number is done already.
         """
         with self._lock:
             held = self._held.get(number)

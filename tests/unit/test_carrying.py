@@ -497,10 +497,11 @@ def test_a_dial_that_breaks_is_told_as_failed(bench: Bench) -> None:
     assert (event.number, event.cause, event.permanent) == (4, Cause.BUG, False)
 
 
+@pytest.mark.parametrize(("up", "silent"), [(False, False), (True, True)])
 def test_without_a_link_nothing_is_begun_on_the_server_and_the_result_is_no_riddle(
-    bench: Bench,
+    bench: Bench, up: bool, silent: bool
 ) -> None:
-    bench.links.up = False
+    bench.links.up, bench.links.silent = up, silent
     bench.executor().carry(CHARGED, ENV)
     done = bench.finished()
     assert (done.result, done.reason) == (Result.NOTHING, Refusal.NO_SIGHT)

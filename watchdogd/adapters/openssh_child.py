@@ -42,6 +42,8 @@ class SshChild:
         self._ledger = ledger
         self._news = threading.Condition()
         self._told = 0
+        self._reaped = False
+        """From then on its number may be somebody else's."""
         # A socket, not a pipe: a jump host's master may hold the other end for ever.
         self._stderr, theirs = socket.socketpair()
         with theirs:
@@ -90,7 +92,7 @@ class SshChild:
         self._waiter.join(_KILL_SECONDS)
 
     def _signal(self, number: signal.Signals) -> None:
-        if not self.ended.is_set():
+        if not self._reaped:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, number)
 
@@ -100,7 +102,9 @@ class SshChild:
             os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
+            self._reaped = True
         self._process.wait()
+        self._reaped = True
         self._reader.join(_LAST_WORDS_SECONDS)
         with suppress(OSError):
             self._stderr.shutdown(socket.SHUT_RDWR)

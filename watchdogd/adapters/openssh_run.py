@@ -38,7 +38,7 @@ class Running:
             self._begin()
             while self._selector.get_map():
                 ready = self._selector.select(deadline.remaining())
-                if not ready and deadline.passed():
+                if deadline.passed():  # also of one that never stops talking
                     raise TimeoutError("the command did not end in time")
                 for key, _ in ready:
                     key.data()

@@ -236,9 +236,10 @@ class Executor:
             return Outcome(result=Result.NOTHING, detail="the agent is stopping")
         if function is None:
             return Outcome(result=Result.FAILED, detail=f"{intent.remedy} is not built")
-        if HARM[intent.remedy] is not Harm.HARMLESS and self._reach.links.status().link is None:
+        link = self._reach.links.status()
+        if HARM[intent.remedy] is not Harm.HARMLESS and (link.link is None or link.silent):
             # Known from the start, so there is no doubt to be outwaited: nothing was sent.
-            told = "there is no SSH link now, so nothing was sent to the server"
+            told = "no SSH link answers now, so nothing was sent to the server"
             return Outcome(result=Result.NOTHING, reason=Refusal.NO_SIGHT, detail=told)
         return function(self._reach, intent, deadline)
 
