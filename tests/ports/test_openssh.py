@@ -142,7 +142,8 @@ class TestWays:
         assert "on the way there" in error.detail
 
     @pytest.mark.parametrize(
-        ("command", "word"), [("/no/such/program", "No such file"), ("sleep 60", "no connection")]
+        ("command", "word"),
+        [("/no/such/program", "/no/such/program: "), ("sleep 60", "no connection")],
     )
     def test_a_proxy_command_that_leads_nowhere(
         self, configure: Configure, sshd: Sshd, tmp_path: Path, command: str, word: str
