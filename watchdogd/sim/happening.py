@@ -172,13 +172,20 @@ def _trouble(runtime: Runtime, *, dead: bool = False, lasting: bool = True) -> B
 
 
 def _recover(world: World, number: int) -> None:
-    if world.trouble == number:
-        world.runtime = Runtime.OK
+    if world.trouble != number:
+        return
+    world.runtime = Runtime.OK
+    if not world.training.able():
+        world.training.allow(world.now)
 
 
 def _kernel(world: World, fault: Fault) -> None:
+    """Where no kernel lives, none dies. Jupyter is who starts another one, so it must not be in trouble."""
+    if not world.training.able():
+        return
     world.training.kill("fault")
-    world.training.allow(world.now)
+    if world.runtime is Runtime.OK:
+        world.training.allow(world.now)
 
 
 Begin = Callable[[World, Fault], None]

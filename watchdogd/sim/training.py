@@ -98,6 +98,10 @@ class Training:
         """A kernel can run from ``at`` on; a job that was interrupted needs its time to load first."""
         self._able_from = at + (self._resume if self._started else 0.0)
 
+    def able(self) -> bool:
+        """Is there, or will there be by itself, a kernel that a job could run in?"""
+        return self._able_from < math.inf
+
     def let_start(self, startable: bool) -> None:
         """May the next job be started by its owner (does the runtime answer)?"""
         self._startable = startable
