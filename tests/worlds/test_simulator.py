@@ -10,6 +10,8 @@ from random import Random
 
 import pytest
 
+from bench.duel_healers import Opponent
+from bench.duel_rules import Nothing
 from tests.worlds.simulated import HOUR, ROOT, SCENARIO, played
 from watchdogd.sim.agent import Agent
 from watchdogd.sim.faults import Fault, Kind, schedule
@@ -61,6 +63,42 @@ def test_skipping_changes_no_decision(seed: int) -> None:
     assert replace(flaps[0], minute_since=0.0) == replace(flaps[1], minute_since=0.0)
     assert slow.rounds_played == long.rounds == short.rounds
     assert quick.rounds_played < 0.7 * slow.rounds_played
+
+
+QUIET = {
+    "an error while work goes on": Fault(2.1 * HOUR, Kind.ERROR, 0.0),
+    "a hang while work goes on": Fault(2.1 * HOUR, Kind.HUNG_WITH_WORK, 0.0),
+    "a kernel that died": Fault(3.3 * HOUR, Kind.KERNEL_DIED, 0.0),
+    "the morning after a night": Fault(1.7 * HOUR, Kind.SLEEP, 8 * HOUR),
+}
+
+
+@pytest.mark.parametrize("fault", QUIET.values(), ids=QUIET.keys())
+def test_a_long_quiet_stretch_is_skipped_and_nothing_of_it_is_lost(fault: Fault) -> None:
+    quick, slow = (Agent(skip=skip, record=True) for skip in (True, False))
+    short, long = (played(agent, fault, hours=14).score for agent in (quick, slow))
+    assert quick.decisions == slow.decisions
+    assert numbers(short) == pytest.approx(numbers(long), abs=0.01)
+    assert quick.rounds_played < 0.1 * slow.rounds_played
+    streaks = [agent.state.streak for agent in (quick, slow)]
+    assert streaks[0].fails == streaks[1].fails
+    assert streaks[0].observed_seconds == pytest.approx(streaks[1].observed_seconds, abs=0.01)
+
+
+@pytest.mark.parametrize("kind", [Kind.REFUSED, Kind.HUNG_DEAD])
+def test_a_kernel_that_does_not_live_does_not_die(kind: Kind) -> None:
+    """Else the job would go on in a runtime that is gone, and hold its repair back."""
+    world = played(
+        Opponent(Nothing()), Fault(HOUR, kind, 0.0), Fault(2 * HOUR, Kind.KERNEL_DIED, 0)
+    )
+    assert not world.working()
+
+
+def test_a_hung_jupyter_starts_no_kernel_before_it_is_well_again() -> None:
+    blocked = Fault(HOUR, Kind.HUNG_FOR_A_WHILE, HOUR)
+    died = Fault(1.5 * HOUR, Kind.KERNEL_DIED, 0.0)
+    for hours, works in ((1.9, False), (3.0, True)):
+        assert played(Opponent(Nothing()), blocked, died, hours=hours).working() is works
 
 
 @pytest.mark.parametrize("seed", [5, 6])

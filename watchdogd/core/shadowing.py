@@ -46,11 +46,11 @@ def _look(turn: Turn) -> None:
     if (
         state.incident is None
         or state.pause is not None
-        or not any(_news(remedy, state) for remedy in held)
+        or not any(news(remedy, state) for remedy in held)
     ):
         return
     remedy = choose(*_free(state, turn.policy, env), env).remedy
-    if remedy not in held or not _news(remedy, state):
+    if remedy not in held or not news(remedy, state):
         return
     would = WouldHave(
         remedy=remedy,
@@ -70,8 +70,8 @@ def _look(turn: Turn) -> None:
     turn.tell(ShadowOpened(remedy=remedy, cause=would.cause, reason=would.reason))
 
 
-def _news(remedy: Remedy, state: TargetState) -> bool:
-    """Once for each incident and generation: had it been done, what came after it is not known."""
+def news(remedy: Remedy, state: TargetState) -> bool:
+    """May a would-have of this remedy be opened? Once for each incident and generation: had it been done, what came after it is not known."""
     incident = state.incident.id if state.incident is not None else ""
     return not any(
         (one.remedy, one.incident) == (remedy, incident)

@@ -49,6 +49,8 @@ LATE_SECONDS = 1.25
 SPEAKS_AGAIN_SECONDS = 0.5
 CUT_SECONDS = 60.0
 """A connection that was silent for so long is ended by the adapter (TCP_USER_TIMEOUT)."""
+SAME_SECONDS = 1e-3
+"""Two reckonings of one moment differ by less."""
 Decision = tuple[str, ...]
 
 
@@ -66,6 +68,8 @@ class Agent:
         self.decisions: list[Decision] | None = [] if record else None
         self.rounds_played = 0
         self._recent: deque[TargetState] = deque(maxlen=self.policy.deep_every + 1)
+        self._until = 0.0
+        """When the stretch ends that the recent rounds belong to (``now`` clock)."""
         self._link: Link | None = None
         self._disturbed = -1.0
         self._acts: list[float] = []
@@ -210,16 +214,39 @@ class Agent:
 
     def _skip(self) -> None:
         world = self.world
-        if not world.laptop_idle() or world.alarm is None:
+        if world.alarm is None:
             return
         world.training.advance(world.now)
-        change = min(world.next_world_event(), world.training.next_change(), world.scenario.length)
-        until = change - world.slept
-        jump = skipping.over(self._recent, self.policy, world, until)
-        if jump is not None:
-            self.state = jump
+        change = min(
+            world.next_world_event(),
+            world.next_laptop_event(),
+            world.training.next_change(),
+            world.scenario.length,
+        )
+        if abs(change - self._until) > SAME_SECONDS:
+            # Another stretch: what was seen before the change says nothing of it.
+            self._until = change
             self._recent.clear()
-            world.alarm = (jump.next_round_at, lambda: self.take(Woke()))
+            self._recent.append(self.state)
+            return
+        jump = skipping.over(self._recent, self.policy, world, change - world.slept)
+        if jump is not None:
+            if self.decisions is not None:
+                self.decisions += [(f"{at:.6f}", *_again(jump.state)) for at in jump.told]
+            self.state = jump.state
+            self._recent.clear()
+            due = self._ask if jump.state.round_open else lambda: self.take(Woke())
+            world.alarm = (jump.state.next_round_at, due)
+
+    def _ask(self) -> None:
+        """The round that a skipped stretch left open; the next turn is its answer."""
+        self._probe(Probe(round=self.state.round, deep=True))
+
+
+def _again(state: TargetState) -> Decision:
+    """The one refusal that lasts over a stretch that was skipped."""
+    ((remedy, reason),) = state.refusals
+    return ("refused", str(remedy), str(reason))
 
 
 def _words(fact: Fact) -> Decision:

@@ -37,9 +37,9 @@ class Clockwork:
         """When the world changes next (``now`` clock)."""
         return self._world[0][0] if self._world else NEVER
 
-    def laptop_idle(self) -> bool:
-        """Does nothing but the alarm wait on the laptop?"""
-        return not self._laptop
+    def next_laptop_event(self) -> float:
+        """When something but the alarm is next due on the laptop (``now`` clock, if it stays awake)."""
+        return self._laptop[0][0] + self.slept if self._laptop else NEVER
 
     def fall_asleep(self) -> None:
         """The laptop's clock stands still from now on."""
