@@ -16,18 +16,20 @@ SCENARIO = ROOT / "bench/scenarios/default.toml"
 HOUR = 3600.0
 
 
-def calm(*, working: bool = True) -> Scenario:
-    """Three days without chance: boots take 20 s, a job runs all the time, or none ever does."""
+def calm(*, working: bool = True, job: float = 1e6) -> Scenario:
+    """Three days without chance: boots take 20 s, a job of so many seconds runs, or none ever does."""
     known = load(SCENARIO.read_text())
-    fixed = {"boot": 20.0, "dial": 0.5, "job": 1e6, "job_gap": 1.0 if working else 1e6}
+    fixed = {"boot": 20.0, "dial": 0.5, "job": job, "job_gap": 1.0 if working else 1e6}
     spreads = {**known.spreads, **{name: Spread(at, 0.0, at) for name, at in fixed.items()}}
     numbers = {**known.numbers, "lull_every": 0.0}
     return replace(known, length=72 * HOUR, spreads=spreads, numbers=numbers)
 
 
-def played(healer: Healer, *faults: Fault, hours: float = 12.0, working: bool = True) -> World:
+def played(
+    healer: Healer, *faults: Fault, hours: float = 12.0, working: bool = True, job: float = 1e6
+) -> World:
     """That world after so many hours with these faults."""
-    scenario = replace(calm(working=working), length=hours * HOUR)
+    scenario = replace(calm(working=working, job=job), length=hours * HOUR)
     world = World(scenario, Random(1), healer)
     plan(world, faults)
     healer.begin(world)

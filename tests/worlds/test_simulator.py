@@ -66,23 +66,34 @@ def test_skipping_changes_no_decision(seed: int) -> None:
 
 
 QUIET = {
-    "an error while work goes on": Fault(2.1 * HOUR, Kind.ERROR, 0.0),
-    "a hang while work goes on": Fault(2.1 * HOUR, Kind.HUNG_WITH_WORK, 0.0),
-    "a kernel that died": Fault(3.3 * HOUR, Kind.KERNEL_DIED, 0.0),
-    "the morning after a night": Fault(1.7 * HOUR, Kind.SLEEP, 8 * HOUR),
+    "an error while work goes on": [Fault(2.1 * HOUR, Kind.ERROR, 0.0)],
+    "a hang while work goes on": [Fault(2.1 * HOUR, Kind.HUNG_WITH_WORK, 0.0)],
+    "kernels that died": [
+        Fault((3.3 + hour) * HOUR + 17 * hour, Kind.KERNEL_DIED, 0.0) for hour in range(8)
+    ],
+    "the morning after a night": [Fault(1.7 * HOUR, Kind.SLEEP, 8 * HOUR)],
 }
 
 
-@pytest.mark.parametrize("fault", QUIET.values(), ids=QUIET.keys())
-def test_a_long_quiet_stretch_is_skipped_and_nothing_of_it_is_lost(fault: Fault) -> None:
+@pytest.mark.parametrize("faults", QUIET.values(), ids=QUIET.keys())
+def test_a_long_quiet_stretch_is_skipped_and_nothing_of_it_is_lost(faults: list[Fault]) -> None:
     quick, slow = (Agent(skip=skip, record=True) for skip in (True, False))
-    short, long = (played(agent, fault, hours=14).score for agent in (quick, slow))
+    short, long = (played(agent, *faults, hours=14).score for agent in (quick, slow))
     assert quick.decisions == slow.decisions
     assert numbers(short) == pytest.approx(numbers(long), abs=0.01)
     assert quick.rounds_played < 0.1 * slow.rounds_played
     streaks = [agent.state.streak for agent in (quick, slow)]
     assert streaks[0].fails == streaks[1].fails
     assert streaks[0].observed_seconds == pytest.approx(streaks[1].observed_seconds, abs=0.01)
+
+
+@pytest.mark.parametrize("hours", [4.0, 4.004, 4.008, 4.012])
+def test_what_a_restart_waited_for_ends_and_it_comes_at_the_same_moment(hours: float) -> None:
+    quick, slow = (Agent(skip=skip, record=True) for skip in (True, False))
+    for agent in (quick, slow):
+        played(agent, Fault(HOUR, Kind.ERROR, 0.0), hours=8, job=hours * HOUR)
+    assert quick.decisions == slow.decisions
+    assert any("intended" in told for told in quick.decisions or [])
 
 
 @pytest.mark.parametrize("kind", [Kind.REFUSED, Kind.HUNG_DEAD])
