@@ -13,6 +13,7 @@ from watchdogd.app.doors import Door, Doors
 from watchdogd.app.health import health
 from watchdogd.app.once import FirstRound
 from watchdogd.app.results import CheckResult, exit_code, state_of
+from watchdogd.app.run import _warn
 from watchdogd.core.events import DialFailed, Event, LinkUp, Observed, Woke
 from watchdogd.core.model import (
     Env,
@@ -33,6 +34,7 @@ from watchdogd.core.words import (
     Vantage,
 )
 from watchdogd.ports import Deadline
+from watchdogd.settings import AgentSettings, Settings, SshSettings, TargetSettings
 
 CLOCK = SystemClock()
 FAIL, OK, UNKNOWN = Outcome.FAIL, Outcome.OK, Outcome.UNKNOWN
@@ -75,6 +77,19 @@ def result(state: State, cause: Cause | None = None) -> CheckResult:
 )
 def test_the_exit_code_is_that_of_the_worst(results: list[CheckResult], code: int) -> None:
     assert exit_code({str(number): one for number, one in enumerate(results)}) == code
+
+
+# -------------------------------------------------------------------- run
+
+
+def test_the_agent_says_at_its_start_what_config_check_warns_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    target = TargetSettings(name="a100", ssh=SshSettings(host="localhost"))
+    _warn(Settings(agent=AgentSettings(), targets={"a100": target}))
+    (told,) = caplog.messages
+    assert "the forward would reach itself; set another forward.local" in told
+    assert caplog.records[0].levelname == "WARNING"
 
 
 # -------------------------------------------------------------------- run --once

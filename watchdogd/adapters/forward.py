@@ -23,9 +23,10 @@ from watchdogd.adapters.forward_answer import Refusal, refuse
 from watchdogd.adapters.forward_slot import Slot
 from watchdogd.adapters.port_holder import conflict
 from watchdogd.adapters.pump import Meter, pump
+from watchdogd.adapters.self_reach import SelfReach
 from watchdogd.core.words import Cause
 from watchdogd.errors import ConfigError, Permanent, Problem, Transient
-from watchdogd.ports import Clock, Deadline, ForwardFacts, Link, Stream
+from watchdogd.ports import HOLDER_RUNTIME, Clock, Deadline, ForwardFacts, Link, Stream
 from watchdogd.settings import Address
 
 _OPEN_SECONDS = 10.0
@@ -34,6 +35,7 @@ _LOOK_SECONDS = 0.2
 _POLL_SECONDS = 0.5
 _GRACE_SECONDS = 0.5
 _BACKLOG = 128
+log = logging.getLogger(__name__)
 
 
 class _Transport:
@@ -129,9 +131,17 @@ class ListeningForward:
     """Implements ``ports.Forward``. All methods may be called from any thread."""
 
     def __init__(
-        self, local: Address, remote: Address, hold: float, clock: Clock, *, name: str = "forward"
+        self,
+        local: Address,
+        remote: Address,
+        hold: float,
+        clock: Clock,
+        *,
+        name: str = "forward",
+        same_machine: bool = False,
     ) -> None:
         """``hold``: seconds that a client waits for a link; port 0 of ``local`` takes a free one.
+        ``same_machine``: the server may be this machine, so ``remote`` may be the listener itself.
 
         Raises ``ConfigError`` unless ``local`` is a loopback address.
         """
@@ -143,6 +153,7 @@ class ListeningForward:
         self._slot = Slot(hold, clock)
         self._refusal = Refusal("watchdogd: no link to the server yet", 1.0)
         self._meter = Meter()
+        self._itself = SelfReach(clock) if same_machine and local.port == remote.port else None
         self._lock = threading.Lock()
         self._binding = threading.Lock()
         self._tunnel: _Tunnel | None = None
@@ -168,6 +179,8 @@ class ListeningForward:
         with self._binding:
             if self._tunnel is not None or not self._slot.is_open():
                 return
+            if self._itself is not None and self._itself.proved():
+                raise self._back_to_us()
             tunnel = _Tunnel(self._local, self._remote, self)
             with suppress(sshtunnel.BaseSSHTunnelForwarderError):
                 tunnel.start()
@@ -194,6 +207,10 @@ class ListeningForward:
         """See the port. Ends within 5 s."""
         limit = deadline.at_most(_STOP_SECONDS)
         self._slot.close()
+        self._stop_listening(limit)
+        self._end_clients(limit)
+
+    def _stop_listening(self, limit: Deadline) -> None:
         with self._binding:
             tunnel, self._tunnel = self._tunnel, None
         servers = tunnel.servers() if tunnel is not None else []
@@ -202,17 +219,29 @@ class ListeningForward:
                 within(limit, f"{self.name}-stop", lambda: tunnel.stop(force=True))
         for server in servers:
             server.server_close()
-        self._end_clients(limit)
 
     def _conflict(self, error: OSError | None) -> Transient:
         taken = error is not None and error.errno == errno.EADDRINUSE
         why = error.strerror if error is not None else "cannot be bound"
         self._holder = conflict(self._local, error)
+        if taken and self._itself is not None:
+            same = "the server is this machine, and forward.remote is this port"
+            self._holder += f", perhaps the runtime itself ({same})"
         return Transient(
             Cause.PORT_CONFLICT,
             f"{self._local} is held by {self._holder}" + (f" ({why})" if taken else ""),
             phase="bind",
             mend=f"{f'end {self._holder}, or ' if taken else ''}set another `forward.local`",
+        )
+
+    def _back_to_us(self) -> Transient:
+        """The port belongs to the runtime, and nobody is to be ended."""
+        self._holder = HOLDER_RUNTIME
+        return Transient(
+            Cause.PORT_CONFLICT,
+            f"{self._local} is held by {HOLDER_RUNTIME}",
+            phase="bind",
+            mend="set another `forward.local`",
         )
 
     def _end_clients(self, deadline: Deadline) -> None:
@@ -281,7 +310,8 @@ class ListeningForward:
         try:
             with suppress(OSError):
                 client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if not _has_left(client):
+            ours = self._itself is not None and self._itself.is_ours(client)
+            if not ours and not _has_left(client):
                 self._serve(client)
         finally:
             with self._lock:
@@ -320,11 +350,24 @@ class ListeningForward:
             if link is None:
                 continue
             try:
+                self._not_to_us(link)
                 return link, link.open(self._remote, Deadline.after(self._clock, _OPEN_SECONDS))
             except Transient as error:
                 if error.cause is not Cause.LINK_LOST or patience.passed():
                     raise
                 self._lost(link)
+
+    def _not_to_us(self, link: Link) -> None:
+        """Raises ``Transient(PORT_CONFLICT)`` if what ``link`` reaches is our listener: it is given up,
+        as the runtime needs the port."""
+        deadline = Deadline.after(self._clock, _OPEN_SECONDS)
+        if self._itself is None or not self._itself.ask(link, self._remote, deadline):
+            return
+        error = self._back_to_us()
+        if self._tunnel is not None:
+            log.error("%s; to mend it: %s", error.detail, error.mend)
+            self._stop_listening(deadline.at_most(_STOP_SECONDS))
+        raise error
 
     def _lost(self, link: Link) -> None:
         if link.alive():

@@ -9,13 +9,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from watchdogd.ports import HOLDER_SYSTEM
 from watchdogd.settings import Address
 
 _PROC = Path("/proc")
 _LISTENING = "0A"
 UNKNOWN = "another process"
-SYSTEM = "the system"
-"""Nobody holds the port: it may not be, or cannot be, listened on."""
 
 
 def listening_inodes(table: str, port: int) -> frozenset[str]:
@@ -44,7 +43,7 @@ def conflict(local: Address, error: OSError | None) -> str:
     if error is not None and error.errno == errno.EADDRINUSE:
         return holder_of(local.port) if local.port else UNKNOWN
     # A privileged port, or an address that this machine lacks: nobody is to be ended.
-    return f"{SYSTEM} ({error.strerror if error is not None else 'cannot be bound'})"
+    return f"{HOLDER_SYSTEM} ({error.strerror if error is not None else 'cannot be bound'})"
 
 
 def refused_bind(local: Address) -> OSError | None:

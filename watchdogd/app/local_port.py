@@ -7,10 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from watchdogd.adapters.instance import running_agent
-from watchdogd.adapters.port_holder import SYSTEM, conflict, is_held_by, refused_bind
+from watchdogd.adapters.port_holder import conflict, is_held_by, refused_bind
 from watchdogd.control import NoAgent, NoAnswer, ask, control_paths
 from watchdogd.core.model import Observation
 from watchdogd.core.words import Cause, Outcome, ProbeName
+from watchdogd.ports import port_mend
 from watchdogd.settings import Address
 
 _ASK_SECONDS = 2.0
@@ -54,11 +55,6 @@ def with_stranger(
     return tuple(_judged(one, local, holder, target) for one in seen)
 
 
-def _mend(holder: str, target: str) -> str:
-    end = "" if holder.startswith(SYSTEM) else f"end {holder}, or "
-    return f"{end}set another port in targets.{target}.forward.local"
-
-
 def _judged(one: Observation, local: Address, holder: str, target: str) -> Observation:
     if one.probe is ProbeName.FORWARD:
         return replace(
@@ -66,7 +62,7 @@ def _judged(one: Observation, local: Address, holder: str, target: str) -> Obser
             outcome=Outcome.FAIL,
             cause=Cause.PORT_CONFLICT,
             detail=f"{local} is held by {holder}",
-            mend=_mend(holder, target),
+            mend=port_mend(holder, target),
         )
     if one.probe is ProbeName.RUNTIME_TUNNEL and one.outcome is Outcome.OK:
         told = "it answers through another local port"

@@ -16,6 +16,7 @@ from watchdogd.adapters.forward import ListeningForward
 from watchdogd.adapters.guard import ServerGuard
 from watchdogd.adapters.http import get
 from watchdogd.adapters.route import Route
+from watchdogd.adapters.self_reach import this_machine
 from watchdogd.adapters.server_http import ServerHttp
 from watchdogd.adapters.ssh_resolve import SshPlan
 from watchdogd.adapters.tmux import Tmux
@@ -71,7 +72,12 @@ def parts_of(
 ) -> Parts:
     """The adapters of one target. Raises ``OSError`` if its socket folder cannot be made."""
     forward = ListeningForward(
-        target.forward.local, target.forward.remote, target.forward.hold, clock, name=target.name
+        target.forward.local,
+        target.forward.remote,
+        target.forward.hold,
+        clock,
+        name=target.name,
+        same_machine=not plan.first_hop and this_machine(plan.host),
     )
     links = TargetLinks(
         _engine(target, plan, clock, places), forward, clock, post, target=target.name

@@ -27,7 +27,7 @@ from watchdogd.app.once import FirstRound
 from watchdogd.app.reload import Reloaded
 from watchdogd.app.results import CheckResult, exit_code
 from watchdogd.errors import Transient
-from watchdogd.loading import Source
+from watchdogd.loading import Source, worst_case
 from watchdogd.loop import INBOX_WAIT
 from watchdogd.settings import Settings
 from watchdogd.sinks.log import configure
@@ -98,6 +98,7 @@ def run_agent(
             return _refused(_unusable(error, str(folders.state_path(settings))))
         _log_as(settings, agent)
         log.info(_beginning(settings, once=once, dry_run=dry_run))
+        _warn(settings)
         agent.start()
         manager.ready()
         end = _await_end(news, ONCE_SECONDS if once else None, agent.reload)
@@ -124,6 +125,7 @@ def _hooks(
 
     def taken_up(settings: Settings) -> None:
         log_as(settings)
+        _warn(settings)
         voice.keep(settings.targets)
 
     def reloaded(how: Reloaded) -> None:
@@ -146,6 +148,12 @@ def _beginning(settings: Settings, *, once: bool, dry_run: bool) -> str:
         f"configuration {', '.join(settings.files) or 'built in'}; "
         f"metrics on http://{settings.agent.listen}/metrics"
     )
+
+
+def _warn(settings: Settings) -> None:
+    """What `config check` warns of: a service's owner may never have called that."""
+    for line in worst_case(settings):
+        log.warning("%s", line)
 
 
 def _log_as(settings: Settings, agent: Agent) -> None:

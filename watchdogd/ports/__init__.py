@@ -9,6 +9,8 @@ from watchdogd.ports.clock import (
     Deadline,
 )
 from watchdogd.ports.link import (
+    HOLDER_RUNTIME,
+    HOLDER_SYSTEM,
     Completed,
     Forward,
     ForwardFacts,
@@ -18,6 +20,7 @@ from watchdogd.ports.link import (
     SshEngine,
     Stream,
     WideStream,
+    port_mend,
 )
 from watchdogd.ports.memory import (
     Journal,
@@ -54,6 +57,8 @@ from watchdogd.ports.server import (
 )
 
 __all__ = [
+    "HOLDER_RUNTIME",
+    "HOLDER_SYSTEM",
     "OWN_ANSWER_HEADER",
     "Clock",
     "Completed",
@@ -92,4 +97,5 @@ __all__ = [
     "Stream",
     "Tokens",
     "WideStream",
+    "port_mend",
 ]

@@ -9,6 +9,21 @@ from typing import Protocol, runtime_checkable
 from watchdogd.ports.clock import Deadline
 from watchdogd.settings import Address
 
+HOLDER_SYSTEM = "the system"
+"""Nobody holds the port: it may not be, or cannot be, listened on."""
+HOLDER_RUNTIME = (
+    "the runtime (the server is this machine, and forward.remote is this very port: "
+    "the forward would reach itself)"
+)
+
+
+def port_mend(holder: str, target: str) -> str:
+    """What a person can do about a local port that ``holder`` keeps from that target."""
+    other = f"set another port in targets.{target}.forward.local"
+    return (
+        other if holder.startswith((HOLDER_SYSTEM, "the runtime")) else f"end {holder}, or {other}"
+    )
+
 
 class Stream(Protocol):
     """Bytes both ways, half-close included: one client's connection on the far side."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from watchdogd.core.words import Cause, Layer, ProbeName, Vantage
-from watchdogd.ports import Deadline, Reach, Reading
+from watchdogd.ports import Deadline, Reach, Reading, port_mend
 from watchdogd.probes.observing import Watch
 
 
@@ -19,7 +19,7 @@ def forward(reach: Reach, deadline: Deadline, so_far: Sequence[Reading]) -> Read
         seen = watch.fail(
             Cause.PORT_CONFLICT,
             f"{local} is held by {facts.holder}",
-            mend=f"end that program, or set another port in targets.{reach.target.name}.forward.local",
+            mend=port_mend(facts.holder, reach.target.name),
         )
     else:
         seen = watch.unknown(f"{local} is not bound yet")
