@@ -64,6 +64,19 @@ def test_a_hang_is_counted_and_dated() -> None:
     assert world.applied_at[0] - began == pytest.approx(rung.earliest, rel=0.35)
 
 
+@pytest.mark.parametrize("seconds", [60, 100])
+def test_where_the_count_of_looks_is_what_locks_it_is_what_is_estimated(seconds: float) -> None:
+    world = hung(seconds, policy=Policy(hung_after=6.0))
+    found = told(world)
+    (rung,) = found.rungs
+    assert rung.earliest is not None
+    assert found.seconds > found.needed_seconds
+    began = world.now
+    world.play(HOUR)
+    # each look takes its timeout, 10 s, and 5 s pass until the next one
+    assert world.applied_at[0] - began == pytest.approx(rung.earliest, rel=0.1)
+
+
 def test_it_says_the_same_as_the_choice() -> None:
     for truth in ({}, {"working": True}, {"gpu_readable": False}, {"pressure": 0.9}):
         world = healthy(**truth)

@@ -10,11 +10,13 @@ from watchdogd.core.choose import CHECKS, Refused, approved, choose, confirmatio
 from watchdogd.core.dialing import NEVER
 from watchdogd.core.model import Env, Policy, TargetState
 from watchdogd.core.veto import SETTLED_UPTIME_SECONDS, Hazard, hazard, without_hazards
-from watchdogd.core.words import HARM, Harm, Mode, Phase, Refusal, Remedy
+from watchdogd.core.words import HARM, Cause, Harm, Mode, Phase, Refusal, Remedy
 
 _AFRESH = "a while to judge afresh"
 WAITING = frozenset({Refusal.COOLDOWN, Refusal.BUDGET, Refusal.GRACE})
 """What time alone ends."""
+STEADY_PACE_FAILS = 3
+"""So many looks tell how long one takes; the first two follow each other without a rest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +103,18 @@ def _rung(
 def needed_seconds(state: TargetState, policy: Policy, remedy: Remedy) -> float:
     """How long the present cause must be seen, from the first look on, before this is done."""
     counted = replace(state, streak=replace(state.streak, cause=state.verdict.cause))
-    return confirmation(counted, policy, HARM[remedy])[1]
+    fails, seconds = confirmation(counted, policy, HARM[remedy])
+    return max(seconds, fails * _look_seconds(counted, policy))
+
+
+def _look_seconds(state: TargetState, policy: Policy) -> float:
+    """From one look to the next. At what hangs each takes its timeout, and longer if it was so just now."""
+    streak = state.streak
+    hangs = streak.cause is Cause.RUNTIME_HUNG
+    told = policy.suspect_interval + (policy.timeout if hangs else 0.0)
+    if streak.fails < STEADY_PACE_FAILS:
+        return told
+    return max(told, (streak.last_run - streak.first_run) / (streak.fails - 1))
 
 
 def ends_work(remedy: Remedy) -> bool:
@@ -127,7 +140,8 @@ def _clocks(remedy: Remedy, state: TargetState, policy: Policy, env: Env) -> dic
     waits = {
         "": 0.0,
         "until it was seen failing long enough": max(
-            seconds - streak.observed_seconds, (fails - streak.fails) * policy.suspect_interval
+            seconds - streak.observed_seconds,
+            (fails - streak.fails) * _look_seconds(state, policy),
         ),
         "its limit": seconds_until_one(remedy, state, policy, env),
         "the pause after the last one": max(paused, default=0.0),
