@@ -65,8 +65,28 @@ NOW = datetime(2026, 1, 1, 0, 0, 44, tzinfo=UTC).timestamp()
 
 def test_a_suspicion_is_not_told_as_the_state(capsys: pytest.CaptureFixture[str]) -> None:
     text = shown(capsys, lambda: status._whole(BOX, NOW))
-    assert text.startswith("box is up for 44s; looking closer: session_missing\n")
-    assert status._line(BOX, NOW).split(maxsplit=2)[2] == "for 44s; looking closer: session_missing"
+    told = "the last look failed: session_missing"
+    assert text.startswith(f"box is up for 44s, in doubt\n  {told}\n")
+    assert status._line(BOX, NOW).split(maxsplit=2)[2] == f"for 44s, in doubt: {told}"
+    failed = {"layer": "container", "outcome": "fail", "age": 4.2, "vantage": None}
+    later = BOX | {"layers": [failed], "why": {"counted": {"fails": 2, "seconds": 9.0}}}
+    assert ", in doubt: 2 looks in a row failed, the last 4.2s ago" in status._line(later, NOW)
+
+
+@pytest.mark.parametrize(
+    ("link", "word"), [({"up": False}, "down"), ({"up": True, "silent": True}, "silent")]
+)
+def test_while_nothing_passes_up_is_not_all_that_is_told(
+    capsys: pytest.CaptureFixture[str], link: dict[str, bool], word: str
+) -> None:
+    forward = {"local": "127.0.0.1:1", "remote": "127.0.0.1:2", "open_connections": 0}
+    box = BOX | {"phase": "steady", "cause": None, "link": link, "forward": forward}
+    told = f"nothing passes, the ssh link is {word}"
+    assert f"in doubt: {told}" in status._line(box, NOW)
+    text = shown(capsys, lambda: status._whole(box, NOW))
+    assert text.startswith(f"box is up for 44s, in doubt\n  {told}\n")
+    assert f"nothing passes while the link is {word}" in " ".join(text.split())
+    assert "in doubt" not in status._line(box | {"state": "down"}, NOW)
 
 
 @pytest.mark.parametrize("reason", ["ask", "budget", "halted", "operator", "failed_start"])

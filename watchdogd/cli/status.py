@@ -13,6 +13,7 @@ from watchdogd.adapters.clock import SystemClock
 from watchdogd.cli import output
 from watchdogd.cli.agent import ask_agent
 from watchdogd.cli.because import answered, grounds
+from watchdogd.cli.doubt import doubt
 from watchdogd.cli.hindsight import hindsight
 from watchdogd.sinks.series import HAND_CAUSES, HAND_REFUSALS
 
@@ -81,13 +82,10 @@ def _words(target: Mapping[str, Any], now: float) -> str:
     since = "" if seconds is None else f"for {output.ago(seconds)}"
     tried = f"[{target['remedy']['remedy']}]" if target.get("remedy") else ""
     # While suspect the state is still the old one: its age is not that of the cause.
-    told = [f"{since}; looking closer: {cause}"] if _suspect(target) else [cause, since]
+    unsure = doubt(target)
+    told = [f"{since}, in doubt: {unsure}".lstrip(", ")] if unsure else [cause, since]
     words = (f"{target['name']:<12}", f"{target['state']:<9}", *told, tried)
     return " ".join(str(word) for word in words if word).rstrip()
-
-
-def _suspect(target: Mapping[str, Any]) -> bool:
-    return target.get("phase") == "suspect" and bool(target.get("cause"))
 
 
 def _person(target: Mapping[str, Any]) -> str:
@@ -127,10 +125,11 @@ def _whole(
         told = f": {cause}, seen failing for {output.ago(counted['seconds'])}"
     if target.get("pause") and cause:
         told = f"{since}; found meanwhile: {cause}"
-    if _suspect(target):
-        told = f"{since}; looking closer: {cause}"
+    if unsure := doubt(target):
+        told = f"{since}, in doubt"
     verb = "has been" if target.get("pause") and since else "is"
     output.say(f"{target['name']} {verb} {output.state(target['state'])}{told}")
+    output.wrapped(unsure, 2)
     if pause := target.get("pause"):
         left = _age(pause.get("until"), now)
         until = f" until {_moment(pause['until'])}, {output.ago(-left)} from now" if left else ""
@@ -185,7 +184,8 @@ def _link(link: Mapping[str, Any], forward: Mapping[str, Any], now: float) -> No
     output.say(f"  ssh link {word}{since}{following}")
     if forward:
         held = f", held by {forward['holder']}" if forward.get("holder") else ""
-        passes = "" if link.get("up") else "; nothing passes while the link is down"
+        way = "" if link.get("up") and not link.get("silent") else word
+        passes = f"; nothing passes while the link is {way}" if way else ""
         output.wrapped(
             f"forward {forward['local']} -> {forward['remote']}{held}, "
             f"{forward['open_connections']} open{passes}",
