@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from tests.lab.sshd import Sshd, keygen
-from watchdogd.cli import VERBS
+from watchdogd.cli import VERBS, unbuilt
+from watchdogd.cli.config import config as config_verbs
 from watchdogd.control import ControlServer, control_path
 
 HEAVY = ("paramiko", "docker", "sshtunnel", "structlog", "prometheus_client", "watchdogd.app")
@@ -136,6 +137,11 @@ def test_asking_imports_nothing_heavy(
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_no_verb_is_built_and_unbuilt_at_once() -> None:
+    assert not set(unbuilt.VERBS) & set(VERBS)
+    assert not set(unbuilt.CONFIG_VERBS) & set(config_verbs.commands)
+
+
 def test_version_and_help(run: Run) -> None:
     assert run("--version").stdout.startswith("watchdogd 0.")
     shown = run("--help")
@@ -175,6 +181,11 @@ def test_each_verb_has_help_in_80_columns(run: Run, verb: list[str]) -> None:
         (["config"], "Usage"),
         (["stats"], "did you mean status"),
         (["config", "chekc"], "did you mean check"),
+        (["doctor"], "'doctor' is not built yet; instead: `watchdogd config check`"),
+        (["config", "schema"], "not built yet; instead: `watchdogd config show`"),
+        (["config", "help"], "type: watchdogd config --help"),
+        (["help"], "type: watchdogd --help"),
+        (["status", "--watch"], "not built yet; instead: watch watchdogd status"),
         (["status", "--jsno"], "No such option"),
         (["--nonsense"], "No such option"),
         (["status", "a", "b"], "unexpected extra argument"),
@@ -511,6 +522,7 @@ def ordering(request: Mapping[str, object]) -> dict[str, object]:
             *({"kind": "operator_spoke", "verb": name, "accepted": True} for name in ORDERED),
             {"kind": "remedy_ended", "remedy": "restart_container", "result": "done"},
             {"kind": "remedy_ended", "remedy": "reconnect", "result": "failed", "detail": "no way"},
+            {"kind": "remedy_ended", "remedy": "open_session", "result": "unknown"},
         ]
         recent = [fact | {"at": "2026-01-01T00:00:01.000Z"} for fact in facts]
         return {"schema": "watchdogd.status/1", "targets": [{**TARGET, "recent": recent}]}
@@ -521,7 +533,8 @@ def ordering(request: Mapping[str, object]) -> dict[str, object]:
         "started": "t1",
     }
     harm = "destructive" if request.get("remedy") == "restart_container" else "harmless"
-    told |= {"harm": harm, "signs": ["a kernel was busy"], "impossible": ""}
+    linkless = request.get("remedy") == "open_session"
+    told |= {"harm": harm, "signs": ["a kernel was busy"], "impossible": "no link" * linkless}
     at = "2026-01-01T00:00:00.000+00:00"
     done = not request.get("dry_run")
     return {"schema": "watchdogd.order/1", "verb": verb, "target": target, "at": at, "done": done} | told  # fmt: skip
@@ -549,6 +562,12 @@ def orders(tmp_path: Path, environ: dict[str, str]) -> Iterator[ControlServer]:
         (["heal", "a100", "--remedy", "restart_container", "--yes"], 0, "restart_container: done"),
         (["heal", "a100", "--remedy", "reconnect"], 1, "reconnect: failed"),
         (["heal", "a100", "--remedy", "restart_container", "--dry-run"], 0, "would be done to c1"),
+        (["heal", "a100", "--remedy", "open_session"], 75, "open_session: unknown"),
+        (
+            ["heal", "a100", "--remedy", "open_session", "--dry-run"],
+            0,
+            "open_session cannot be done now: no link",
+        ),
         (["heal", "a100", "--remedy", "restart_container"], 64, "--yes"),
         (["approve", "h200"], 1, "nothing of h200 waits"),
         (["pause", "a100", "--for", "2"], 64, "2"),

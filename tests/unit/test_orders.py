@@ -8,7 +8,7 @@ import pytest
 
 from tests.core.world import World, healthy
 from watchdogd.control import Orders
-from watchdogd.core.events import Approved, Event, Ordered, Paused, Reset, Unpaused
+from watchdogd.core.events import Approved, Event, LinkLost, Ordered, Paused, Reset, Unpaused
 from watchdogd.core.model import Policy, View
 from watchdogd.core.words import Cause, Mode, Remedy
 
@@ -90,6 +90,20 @@ def test_a_remedy_that_this_target_cannot_get_is_named(desk: Desk, remedy: objec
     code, message = desk.refused("heal", remedy=remedy)
     assert code == "bad_request"
     assert "restart_container" in message
+
+
+@pytest.mark.parametrize("remedy", ["replace_container", "restart_kernel", "unpause_container"])
+def test_a_planned_remedy_is_said_to_be_not_built(desk: Desk, remedy: str) -> None:
+    assert desk.refused("heal", remedy=remedy)[1].startswith(f"{remedy} is not built yet; there")
+
+
+def test_a_dry_run_without_a_link_says_that_nothing_could_be_sent() -> None:
+    world = healthy()
+    world.take(LinkLost(number=world.state.dialing.up or 0, detail="gone"))
+    desk = Desk(world)
+    plan = desk.ask("heal", remedy="restart_container", dry_run=True)
+    assert "no SSH link" in str(plan["impossible"])
+    assert desk.ask("heal", remedy="reconnect", dry_run=True)["impossible"] == ""
 
 
 def test_heal_without_sight_is_refused() -> None:

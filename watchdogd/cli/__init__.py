@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import click
 
-from watchdogd.cli import output
+from watchdogd.cli import output, unbuilt
 from watchdogd.errors import WatchdogdError
 
 VERBS: dict[str, tuple[str, str]] = {
@@ -47,7 +47,8 @@ class _Verbs(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in VERBS and not args[0].startswith("-"):
-            raise click.UsageError(output.unknown("verb", args[0], VERBS), ctx)
+            meant = unbuilt.told(args[0], unbuilt.VERBS)
+            raise click.UsageError(meant or output.unknown("verb", args[0], VERBS), ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

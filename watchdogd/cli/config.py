@@ -8,6 +8,7 @@ import click
 
 from watchdogd.cli import output
 from watchdogd.cli.subverbs import SubVerbs
+from watchdogd.cli.unbuilt import CONFIG_VERBS
 from watchdogd.errors import ConfigError
 from watchdogd.loading import as_toml, config_files, config_path, load, worst_case
 from watchdogd.settings import Settings
@@ -15,7 +16,11 @@ from watchdogd.settings import Settings
 SCHEMA = "watchdogd.config/1"
 
 
-@click.group(cls=SubVerbs, invoke_without_command=True, subcommand_metavar="VERB ...")
+class _Verbs(SubVerbs):
+    unbuilt = CONFIG_VERBS
+
+
+@click.group(cls=_Verbs, invoke_without_command=True, subcommand_metavar="VERB ...")
 @output.common
 @click.pass_context
 def config(ctx: click.Context) -> int | None:

@@ -12,6 +12,7 @@ import click
 from watchdogd.adapters.clock import SystemClock
 from watchdogd.cli import output
 from watchdogd.cli.agent import ask_agent
+from watchdogd.core.words import Result
 from watchdogd.loading.values import DURATION, Refused, duration
 from watchdogd.ports import Deadline
 
@@ -111,6 +112,8 @@ def heal(target: str, remedy: str, dry_run: bool, yes: bool, as_json: bool) -> i
         output.say(f"{remedy}: {ended.get('result')}")
         output.wrapped(str(ended.get("detail") or ""), 2)
         output.mend(str(ended.get("mend") or ""))
+    if ended.get("result") == Result.UNKNOWN:
+        return output.TEMPORARY
     return output.FINE if done else output.FAILED
 
 
@@ -118,13 +121,14 @@ def _plan(plan: Mapping[str, Any], as_json: bool) -> int:
     if as_json:
         output.emit(plan)
         return output.FINE
+    if plan.get("impossible"):
+        output.wrapped(f"{plan['remedy']} cannot be done now: {plan['impossible']}", 0)
+        return output.FINE
     what = plan.get("container") or "the target's own connection"
     since = f", running since {plan['started']}" if plan.get("started") else ""
     output.say(f"{plan['remedy']} ({plan['harm']}) would be done to {what}{since}")
     for sign in plan.get("signs", []):
         output.wrapped(f"at work: {sign}", 2)
-    if plan.get("impossible"):
-        output.wrapped(f"it cannot be done now: {plan['impossible']}", 2)
     return output.FINE
 
 

@@ -15,6 +15,7 @@ from watchdogd.cli.agent import ask_agent
 from watchdogd.cli.because import answered, grounds
 from watchdogd.cli.doubt import doubt
 from watchdogd.cli.hindsight import hindsight
+from watchdogd.cli.unbuilt import unwatched
 from watchdogd.sinks.series import HAND_CAUSES, HAND_REFUSALS
 
 
@@ -22,6 +23,7 @@ from watchdogd.sinks.series import HAND_CAUSES, HAND_REFUSALS
 @click.argument("target", required=False)
 @click.option("--why", is_flag=True, help="What each decision rests on, and what comes next.")
 @click.option("--json", "as_json", is_flag=True, help="The whole answer (watchdogd.status/1).")
+@click.option("--watch", is_flag=True, hidden=True, expose_value=False, callback=unwatched)
 @output.common
 def status(target: str | None, why: bool, as_json: bool) -> int:
     """Show TARGET (or all) as the running agent sees it.

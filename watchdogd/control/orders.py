@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from watchdogd.core.events import Approved, Event, Ordered, Paused, Reset, Unpaused
-from watchdogd.core.ladders import remedies_of
+from watchdogd.core.ladders import remedies_of, unbuilt
 from watchdogd.core.life import signs
 from watchdogd.core.model import Env, Policy, TargetState, View
 from watchdogd.core.operating import asked, impossible
@@ -116,10 +116,18 @@ class Orders:
             "impossible": why,
         }
         if request.get("dry_run"):
-            return None, told
+            return None, told | {"impossible": why or _unsendable(state, remedy)}
         if why:
             raise PermissionError(f"{remedy} cannot be done now: {why}")
         return Ordered(remedy=remedy, actor=actor), told
+
+
+def _unsendable(state: TargetState, remedy: Remedy) -> str:
+    """Why the order would come to nothing now: only a new link needs none."""
+    link = state.dialing
+    if remedy is Remedy.RECONNECT or (link.up is not None and not link.silent):
+        return ""
+    return "there is no SSH link to the server, so nothing can be sent; it dials by itself"
 
 
 def _remedy(name: object, known: Sequence[Remedy]) -> Remedy:
@@ -127,6 +135,8 @@ def _remedy(name: object, known: Sequence[Remedy]) -> Remedy:
         if remedy.value == name:
             return remedy
     names = ", ".join(remedy.value for remedy in known)
+    if any(remedy.value == name and unbuilt(remedy) for remedy in Remedy):
+        raise ValueError(f"{name} is not built yet; there are: {names}")
     raise ValueError(f"no such remedy for this target: {str(name)[:40]!r}; known: {names}")
 
 

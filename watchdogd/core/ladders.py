@@ -45,6 +45,11 @@ def remedies_of(kind: Kind) -> tuple[Remedy, ...]:
     return tuple(remedy for remedy in Remedy if remedy in wanted)
 
 
+def unbuilt(remedy: Remedy) -> bool:
+    """Is it only planned? No target can get it."""
+    return all(remedy not in remedies_of(kind) for kind in Kind)
+
+
 def ladder(state: TargetState, policy: Policy) -> tuple[Remedy, ...]:
     """The rungs for the present verdict, mildest first."""
     verdict = state.verdict
