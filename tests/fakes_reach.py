@@ -98,6 +98,7 @@ class FakeLinks:
     dialing: bool = False
     failure: Cause | None = None
     failure_detail: str = ""
+    failure_mend: str = ""
     bound: bool = True
     holder: str = ""
 
@@ -109,7 +110,7 @@ class FakeLinks:
             dialing=self.dialing,
             failure=self.failure,
             failure_detail=self.failure_detail,
-            failure_mend="",
+            failure_mend=self.failure_mend,
         )
 
     def current(self) -> Link:

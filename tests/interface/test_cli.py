@@ -241,7 +241,10 @@ def test_a_bad_configuration_is_78_with_every_problem(
 def test_no_configuration_is_78_and_says_where_it_was_looked_for(run: Run, tmp_path: Path) -> None:
     done = run("check")
     assert done.returncode == 78
-    assert f"{tmp_path}/.config/watchdogd/config.toml" in done.stderr
+    file = tmp_path / ".config" / "watchdogd" / "config.toml"
+    assert str(file) in done.stderr
+    subprocess.run(["sh", "-c", done.stderr.rpartition("make it: ")[2].splitlines()[0]], check=True)
+    assert run("config", "check").stdout == "fine: 1 target (a100)\n"
 
 
 def test_the_configuration_is_found_by_variable_and_by_flag(run: Run, config: Path) -> None:

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,7 +15,18 @@ import click
 import pytest
 
 from tests.lab.sshd import keygen
-from watchdogd.cli import output, status
+from watchdogd.adapters.instance import InstanceLock
+from watchdogd.app.results import CheckResult
+from watchdogd.cli import check, output, status
+from watchdogd.core.model import Verdict
+from watchdogd.core.words import Cause, Kind, Outcome, State
+from watchdogd.settings import (
+    AgentSettings,
+    RuntimeSettings,
+    Settings,
+    SshSettings,
+    TargetSettings,
+)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
@@ -136,6 +148,38 @@ def test_one_target_through_a_pipe_loses_nothing(capsys: pytest.CaptureFixture[s
     assert cut.split()[-2] in words
 
 
+@pytest.mark.parametrize(
+    ("cause", "kind", "mend"),
+    [
+        (Cause.SESSION_MISSING, Kind.SESSION, "watchdogd run  # the agent has a remedy: start_session"),
+        (Cause.CONTAINER_MISSING, Kind.CONTAINER,
+         "watchdogd run  # the agent has a remedy: create_container"),
+        (Cause.SESSION_MISSING, Kind.EXTERNAL, ""),
+        (Cause.WRONG_SERVER, Kind.SESSION, ""),
+    ],
+)  # fmt: skip
+def test_check_names_the_agent_where_that_has_a_remedy(
+    tmp_path: Path, cause: Cause, kind: Kind, mend: str
+) -> None:
+    target = TargetSettings(
+        name="box", ssh=SshSettings(host="h"), runtime=RuntimeSettings(kind=kind)
+    )
+    settings = Settings(agent=AgentSettings(state_dir=str(tmp_path)), targets={"box": target})
+    verdict = Verdict(outcome=Outcome.FAIL, cause=cause)
+    with click.Context(click.Command("check")):
+        result = CheckResult(verdict=verdict, observations=(), state=State.DOWN)
+        assert check._mend(target, result, settings) == mend
+        if mend:
+            lock = InstanceLock(tmp_path)
+            asks = "watchdogd status box --why  # the running agent sees to it"
+            assert check._mend(target, result, settings) == asks
+            lock.close()
+        known = CheckResult(
+            verdict=replace(verdict, mend="do that"), observations=(), state=State.DOWN
+        )
+        assert check._mend(target, known, settings) == "do that"
+
+
 @pytest.fixture
 def unreachable(tmp_path: Path, free_port: int) -> list[str]:
     """The command line of a target whose server is not there, up to its verb."""
@@ -159,8 +203,9 @@ def test_one_round_ends_with_the_verdict_on_each_target(
 ) -> None:
     done = ended([*unreachable, "run", "--once"], tmp_path)
     assert done.returncode == 2, done.stderr
-    *log, head, detail = done.stdout.splitlines()
+    *log, head, detail, mend = done.stdout.splitlines()
     assert (head, detail[:20]) == ("box is down: sshd_down", "  no connection to 1")
+    assert mend.startswith("  to mend it: ssh -v -p 1 127.0.0.1 true; if the port is wrong, correct ")
     assert all(line.startswith("{") for line in log)
 
 

@@ -58,6 +58,20 @@ def soon(seconds: float = 10.0) -> Deadline:
     return Deadline.after(CLOCK, seconds)
 
 
+def answer_yes(command: str, sshd: Sshd, folder: Path) -> str:
+    """Type the command as a person does, who says yes where ssh asks; what ssh asked."""
+    ask, asked = folder / "ask", folder / "asked"
+    ask.write_text(f'#!/bin/sh\nprintf "%s\\n" "$1" >> {asked}\necho yes\n')
+    ask.chmod(0o700)
+    environ = os.environ | {"SSH_ASKPASS": str(ask), "SSH_ASKPASS_REQUIRE": "force"}
+    whole = command.replace("ssh -o", f"ssh -i {sshd.identity_file} -o", 1)
+    done = subprocess.run(
+        ["sh", "-c", whole], env=environ, check=False, timeout=20, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return asked.read_text()
+
+
 class News:
     """Keeps what a link told, in order."""
 
@@ -197,14 +211,17 @@ class TestDial:
     def test_an_unknown_host_is_refused_with_the_command_that_adds_it(
         self, make: Callable[[SshSettings], SshEngine], sshd: Sshd, tmp_path: Path
     ) -> None:
-        file = tmp_path / "known_hosts"
+        file = tmp_path / "new" / "known_hosts"
         engine = make(sshd.settings(known_hosts=str(file)))
         error = refusal(engine)
         assert isinstance(error, Permanent)
         assert (error.cause, error.phase) == (Cause.HOST_KEY, "host_key")
         assert "SHA256:" in error.detail
-        assert error.mend == f"ssh-keyscan -p {sshd.port} 127.0.0.1 >> {file}"
-        subprocess.run(error.mend, shell=True, check=True, timeout=10, stderr=subprocess.DEVNULL)  # noqa: S602
+        assert "StrictHostKeyChecking=ask" in error.mend
+        assert error.mend.startswith(f"mkdir -p -m 700 {file.parent} && ssh ")
+        asked = answer_yes(error.mend, sshd, tmp_path)
+        assert error.detail.partition("SHA256:")[2].split(".")[0] in asked
+        assert file.exists()
         engine.dial(soon(), News()).close(soon())
 
     def test_a_changed_host_is_told_neither_name_nor_key_at_any_dial(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 
 import pytest
 
 from watchdogd.adapters.host_keys import (
     KnownKey,
+    add_command,
     find_argv,
     fingerprint,
     parse_lines,
@@ -24,7 +26,9 @@ KEY, OTHER = b"the key", b"another key"
 
 @pytest.fixture
 def plan() -> SshPlan:
-    return plan_from(SshSettings(host="abc.com", port=8027, known_hosts="/home/u/known hosts"), {})
+    return plan_from(
+        SshSettings(host="abc.com", port=8027, user="me", known_hosts="/home/u/known hosts"), {}
+    )
 
 
 def known(blob: bytes = KEY, marker: str = "", kind: str = "ssh-ed25519") -> KnownKey:
@@ -67,10 +71,21 @@ def test_a_known_key_passes_also_among_others_of_its_kind(plan: SshPlan) -> None
     verify(plan, (known(OTHER), known(KEY)), "ssh-ed25519", KEY)
 
 
+ASKS = (
+    "mkdir -p -m 700 /home/u && ssh -o StrictHostKeyChecking=ask "
+    "-o 'UserKnownHostsFile=\"/home/u/known hosts\"' -p 8027 me@abc.com true"
+)
+
+
+def test_a_file_that_ssh_takes_anyway_is_not_named(plan: SshPlan) -> None:
+    told = add_command(replace(plan, known_hosts_given=False, alias="gpu"))
+    assert told == "ssh -o StrictHostKeyChecking=ask -p 8027 me@gpu true"
+
+
 @pytest.mark.parametrize(
     ("lines", "word", "mend"),
     [
-        ((), "unknown", "ssh-keyscan -p 8027 abc.com >> '/home/u/known hosts'"),
+        ((), "unknown", ASKS),
         ((known(OTHER),), "changed", "ssh-keygen -R '[abc.com]:8027' -f /f"),
         ((known(), known(marker="@revoked")), "revoked", ""),
         (

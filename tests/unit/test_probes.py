@@ -12,10 +12,12 @@ from watchdogd.errors import Transient, one_line
 from watchdogd.ports import Deadline, EngineRefused, ProbeFunction, Reach, Reading, RouteFacts
 from watchdogd.probes import DECLARED_CAUSES, LAPTOP_PROBES, SERVER_PROBES, TUNNEL_PROBES
 from watchdogd.probes.agent import agent
+from watchdogd.probes.by_hand import by_hand
 from watchdogd.probes.forward import forward
 from watchdogd.probes.network import network
 from watchdogd.probes.session import session
 from watchdogd.probes.ssh import ssh
+from watchdogd.settings import SshSettings, TargetSettings
 
 
 @pytest.fixture
@@ -104,6 +106,34 @@ class TestSsh:
     def test_the_first_dial_is_no_failure(self, clock: FakeClock) -> None:
         links = FakeLinks(number=None, dialing=True)
         assert seen(ssh, reach_with(clock, links=links)).outcome is Outcome.UNKNOWN
+
+    @pytest.mark.parametrize(
+        ("cause", "said"),
+        [
+            (Cause.SSHD_REJECTS, "ssh -v -p 8027 as@abc.com true; if that is refused too"),
+            (Cause.SSHD_DOWN, "correct targets.a.ssh.port"),
+            (Cause.HOST_UNREACHABLE, "correct targets.a.ssh.host"),
+            (Cause.DNS, "ssh -G abc.com | grep '^hostname '; if that name is wrong"),
+            (Cause.LINK_LOST, ""),
+        ],
+    )
+    def test_where_no_link_comes_about_there_is_something_to_type(
+        self, cause: Cause, said: str
+    ) -> None:
+        target = TargetSettings(name="a", ssh=SshSettings(host="abc.com", port=8027, user="as"))
+        told = by_hand(cause, target)
+        assert said in told
+        assert bool(told) == bool(said)
+
+    def test_it_is_told_unless_the_dial_itself_knew_better(self, clock: FakeClock) -> None:
+        links = FakeLinks(failure=Cause.SSHD_REJECTS)
+        assert seen(ssh, reach_with(clock, links=links)).mend.startswith("ssh -v ")
+        links = FakeLinks(failure=Cause.SSHD_REJECTS, failure_mend="that")
+        assert seen(ssh, reach_with(clock, links=links)).mend == "that"
+
+    def test_a_name_that_does_not_resolve_too(self, clock: FakeClock) -> None:
+        facts = RouteFacts(routed=True, resolved=False)
+        assert seen(network, reach_with(clock, route=facts)).mend.startswith("ssh -G ")
 
 
 class TestForward:

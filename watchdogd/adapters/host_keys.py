@@ -131,18 +131,23 @@ def verify(plan: SshPlan, known: tuple[KnownKey, ...], kind: str, blob: bytes) -
         )
     raise _refused(
         f"the host key of {plan.known_name} is unknown: it shows {shown}. Compare that "
-        "fingerprint with the server's before adding it",
+        "fingerprint with the server's before you say yes",
         add_command(plan),
     )
 
 
 def add_command(plan: SshPlan) -> str:
-    """The command that makes an unknown host known; behind a jump host only ssh gets there."""
-    if plan.first_hop:
-        where = f"-p {plan.port} {shlex.quote(plan.login)}"
-        return f"ssh -o StrictHostKeyChecking=ask {where} true"
-    file = shlex.quote(plan.known_hosts[0]) if plan.known_hosts else "~/.ssh/known_hosts"
-    return f"ssh-keyscan -p {plan.port} {shlex.quote(plan.host)} >> {file}"
+    """A login by hand: ssh shows the fingerprint, asks, and only then makes the host known, in its file."""
+    options = "-o StrictHostKeyChecking=ask"
+    folder = ""
+    if plan.known_hosts_given and plan.known_hosts:
+        file = plan.known_hosts[0]
+        escaped = file.replace("%", "%%")
+        options += " -o " + shlex.quote(f'UserKnownHostsFile="{escaped}"')
+        if not Path(file).parent.is_dir():
+            folder = f"mkdir -p -m 700 {shlex.quote(str(Path(file).parent))} && "
+    where = f"-p {plan.port} {shlex.quote(f'{plan.user}@{plan.alias}')}"
+    return f"{folder}ssh {options} {where} true"
 
 
 def change_command(plan: SshPlan, file: str) -> str:

@@ -100,7 +100,7 @@ def _host_key(plan: SshPlan, said: Said, lines: tuple[str, ...]) -> Permanent | 
         return _unverified(
             plan,
             f"the host key of {found[2]} is unknown: it shows {_key(said, lines, found[1])}. Compare "
-            "that fingerprint with the server's before adding it",
+            "that fingerprint with the server's before you say yes",
             add_command(plan),
         )
     if UNVERIFIED in lines:

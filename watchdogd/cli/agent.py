@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 
 from watchdogd.cli import output
 from watchdogd.control import NoAgent, NoAnswer, ask, control_paths
@@ -31,7 +30,7 @@ def ask_agent(verb: str, target: str | None, **more: object) -> dict[str, object
             raise output.ExitWith(str(error), output.TEMPORARY) from error
         return _accepted(answer, target)
     output.pick(target, list(load(config, os.environ).targets))
-    start = "watchdogd run" if config is None else f"watchdogd --config {shlex.quote(config)} run"
+    start = f"{output.program()} run"
     raise output.ExitWith(f"no agent is running; start it: {start}", output.NO_AGENT)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -11,6 +12,7 @@ from watchdogd.cli import output
 
 if TYPE_CHECKING:
     from watchdogd.app import CheckResult
+    from watchdogd.settings import Settings, TargetSettings
 
 SCHEMA = "watchdogd.check/1"
 
@@ -36,16 +38,34 @@ def check(target: str | None, as_json: bool) -> int:
     from watchdogd.app.results import exit_code
 
     results = check_targets(settings, names)
+    mends = {name: _mend(settings.targets[name], results[name], settings) for name in names}
     if as_json:
-        targets = [_plain(name, results[name]) for name in names]
+        targets = [_plain(name, results[name], mends[name]) for name in names]
         output.emit({"schema": SCHEMA, "targets": targets})
     else:
         for name in names:
-            _print(name, results[name])
+            _print(name, results[name], mends[name])
     return exit_code(results)
 
 
-def _plain(name: str, result: CheckResult) -> dict[str, object]:
+def _mend(target: TargetSettings, result: CheckResult, settings: Settings) -> str:
+    """What the verdict says; where the agent has a remedy, the verb that starts or asks it."""
+    from watchdogd.adapters.instance import running_agent
+    from watchdogd.core.ladders import rungs_of
+
+    verdict = result.verdict
+    if verdict.mend or verdict.cause is None:
+        return verdict.mend
+    remedies = rungs_of(verdict.cause, target.runtime.kind)
+    if not remedies or verdict.usable:
+        return ""
+    program = output.program()
+    if running_agent(Path(settings.agent.state_dir)) is not None:
+        return f"{program} status {target.name} --why  # the running agent sees to it"
+    return f"{program} run  # the agent has a remedy: {remedies[0]}"
+
+
+def _plain(name: str, result: CheckResult, mend: str) -> dict[str, object]:
     from watchdogd.control.ladder import ladder
 
     verdict = result.verdict
@@ -55,17 +75,17 @@ def _plain(name: str, result: CheckResult) -> dict[str, object]:
         "state": str(result.state),
         "cause": None if verdict.cause is None else str(verdict.cause),
         "detail": verdict.detail,
-        "mend": verdict.mend,
+        "mend": mend,
         "usable": verdict.usable,
         "layers": ladder(verdict, result.observations, now=now),
     }
 
 
-def _print(name: str, result: CheckResult) -> None:
+def _print(name: str, result: CheckResult, mend: str) -> None:
     from watchdogd.control.ladder import ladder
 
     verdict = result.verdict
     output.head(name, str(result.state), verdict.cause)
     layers = ladder(verdict, result.observations, now=0.0)
     output.ladder([{**layer, "age": None} for layer in layers], verdict.detail)
-    output.mend(verdict.mend)
+    output.mend(mend)

@@ -6,6 +6,7 @@ import difflib
 import json
 import os
 import re
+import shlex
 import shutil
 import sys
 import textwrap
@@ -80,6 +81,12 @@ def config_option() -> str | None:
     """What ``--config`` said."""
     value = click.get_current_context().find_root().meta.get("watchdogd.config")
     return value if isinstance(value, str) else None
+
+
+def program() -> str:
+    """This program with the configuration that it was given, to be typed again with another verb."""
+    config = config_option()
+    return "watchdogd" if config is None else f"watchdogd --config {shlex.quote(config)}"
 
 
 def _colored() -> bool:

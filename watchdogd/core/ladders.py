@@ -45,6 +45,11 @@ def remedies_of(kind: Kind) -> tuple[Remedy, ...]:
     return tuple(remedy for remedy in Remedy if remedy in wanted)
 
 
+def rungs_of(cause: Cause, kind: Kind) -> tuple[Remedy, ...]:
+    """What can help against that cause in a target of that kind, mildest first; empty if only a person can."""
+    return LADDERS.get(cause, BY_KIND[kind].get(cause, ()))
+
+
 def unbuilt(remedy: Remedy) -> bool:
     """Is it only planned? No target can get it."""
     return all(remedy not in remedies_of(kind) for kind in Kind)
@@ -55,7 +60,7 @@ def ladder(state: TargetState, policy: Policy) -> tuple[Remedy, ...]:
     verdict = state.verdict
     if verdict.cause is None:
         return ()
-    rungs = LADDERS.get(verdict.cause, BY_KIND[policy.kind].get(verdict.cause, ()))
+    rungs = rungs_of(verdict.cause, policy.kind)
     if verdict.usable:
         # It works: nothing that could interrupt it is worth the risk.
         return tuple(one for one in rungs if one is Remedy.OPEN_SESSION)

@@ -11,8 +11,10 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from watchdogd.errors import ConfigError, Problem
 from watchdogd.loading.build import agent_settings, shared_ports, target_settings
@@ -66,9 +68,8 @@ def load(path: str | None, environ: Mapping[str, str]) -> Settings:
     if not (path or environ.get("WATCHDOGD_CONFIG") or os.path.exists(main)):
         looked = ", ".join(str(place) for place in config_candidates(environ))
         found = f"no configuration file; looked for {looked}"
-        problems.append(
-            Problem(str(main), "", found, "that file, --config FILE or $WATCHDOGD_CONFIG")
-        )
+        allowed = f"--config FILE, $WATCHDOGD_CONFIG, or that file; make it: {_make(main)}"
+        problems.append(Problem(str(main), "", found, allowed))
         files = ()
     leaves: list[Leaf] = []
     for file in files:
@@ -79,6 +80,13 @@ def load(path: str | None, environ: Mapping[str, str]) -> Settings:
     if problems:
         raise ConfigError(tuple(problems))
     return settings
+
+
+def _make(main: Path) -> str:
+    """The command that makes the least configuration; its two names are to be replaced."""
+    lines = '[targets.a100]\\nssh.host = "SERVER"\\nruntime.container.image = "IMAGE"\\n'
+    folder, file = shlex.quote(str(main.parent)), shlex.quote(str(main))
+    return f"mkdir -p {folder} && printf '{lines}' > {file}"
 
 
 def source(path: str | None, environ: Mapping[str, str]) -> Source:

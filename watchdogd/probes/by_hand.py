@@ -1,0 +1,33 @@
+"""What a person can type where no SSH link comes about, and the adapter that failed could not say it: the
+probes know the target, its keys and its name."""
+
+from __future__ import annotations
+
+import shlex
+
+from watchdogd.core.words import Cause
+from watchdogd.settings import SshSettings, TargetSettings
+
+
+def by_hand(cause: Cause, target: TargetSettings) -> str:
+    """The command, or the sentence with it; empty if there is none to name."""
+    ssh, key = target.ssh, f"targets.{target.name}.ssh"
+    match cause:
+        case Cause.DNS:
+            real = f"ssh -G {shlex.quote(ssh.host)} | grep '^hostname '"
+            return f"{real}; if that name is wrong, correct {key}.host"
+        case Cause.SSHD_REJECTS:
+            return f"{login(ssh)}; if that is refused too, on the server: journalctl -u ssh"
+        case Cause.SSHD_DOWN:
+            return f"{login(ssh)}; if the port is wrong, correct {key}.port; else start sshd there"
+        case Cause.HOST_UNREACHABLE:
+            return f"{login(ssh)}; if it does not get there either, correct {key}.host and .port"
+        case _:
+            return ""
+
+
+def login(ssh: SshSettings) -> str:
+    """The login by hand that tells each step."""
+    port = f"-p {ssh.port} " if ssh.port is not None else ""
+    user = f"{ssh.user}@" if ssh.user is not None else ""
+    return f"ssh -v {port}{shlex.quote(user + ssh.host)} true"
