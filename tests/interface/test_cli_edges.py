@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -15,7 +17,9 @@ import click
 import pytest
 
 from tests.lab.sshd import keygen
-from watchdogd.adapters.instance import InstanceLock
+from watchdogd.adapters.child_ledger import ChildLedger
+from watchdogd.adapters.instance import InstanceLock, private_folder
+from watchdogd.app.folders import children_folder
 from watchdogd.app.results import CheckResult
 from watchdogd.cli import check, output, status
 from watchdogd.core.model import Verdict
@@ -205,8 +209,31 @@ def test_one_round_ends_with_the_verdict_on_each_target(
     assert done.returncode == 2, done.stderr
     *log, head, detail, mend = done.stdout.splitlines()
     assert (head, detail[:20]) == ("box is down: sshd_down", "  no connection to 1")
-    assert mend.startswith("  to mend it: ssh -v -p 1 127.0.0.1 true; if the port is wrong, correct ")
+    assert mend.startswith(
+        "  to mend it: ssh -v -p 1 127.0.0.1 true; if the port is wrong, correct "
+    )
     assert all(line.startswith("{") for line in log)
+
+
+def test_an_ssh_that_outlived_its_agent_is_told_as_a_line_of_the_log(
+    unreachable: list[str], tmp_path: Path
+) -> None:
+    folder = children_folder(tmp_path / "s")
+    private_folder(tmp_path / "s")
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as left:
+        ChildLedger(folder).note(left.pid, "")
+        (entry,) = folder.glob("*.json")
+        known = json.loads(entry.read_text())
+        known["owner"]["started"] = "0"  # it is gone
+        entry.write_text(json.dumps(known))
+        done = ended([*unreachable, "run", "--once"], tmp_path)
+        assert left.wait(5) == -signal.SIGTERM
+    assert done.stderr == ""
+    (told,) = [
+        json.loads(line) for line in done.stdout.splitlines() if f"ssh (pid {left.pid})" in line
+    ]
+    assert (told["level"], told["pid"]) == ("warning", left.pid)
+    assert "killed" not in told["event"]
 
 
 def test_check_tells_a_local_port_that_a_stranger_holds(

@@ -27,11 +27,11 @@ from watchdogd.app.once import FirstRound
 from watchdogd.app.reload import Reloaded
 from watchdogd.app.results import CheckResult, exit_code
 from watchdogd.errors import Transient
-from watchdogd.loading import Source, worst_case
+from watchdogd.loading import Source, config_secrets, worst_case
 from watchdogd.loop import INBOX_WAIT
-from watchdogd.settings import Settings
+from watchdogd.settings import Secret, Settings
 from watchdogd.sinks.log import configure
-from watchdogd.sinks.redact import Redactor
+from watchdogd.sinks.redact import Redactor, Secrets
 from watchdogd.sinks.service_status import ServiceStatus
 
 log = logging.getLogger(__name__)
@@ -78,8 +78,14 @@ def run_agent(
     manager = ServiceNotify(os.environ, SystemClock())
     kinds = {name: target.runtime.kind for name, target in settings.targets.items()}
     first = FirstRound(kinds, lambda: news.put(End.DONE))
-    # A server's text in a detail may carry a token; nothing is told before the agent is there.
-    redactor = Redactor(lambda: agent.secrets())
+    made: list[Agent] = []
+
+    def secrets() -> Iterator[Secret]:
+        """A server's text in a detail may carry a token; before the agent is there none is held."""
+        return made[0].secrets() if made else iter(config_secrets(settings))
+
+    _log_as(settings, secrets)  # now: what the agent finds while it is made is told as all else is
+    redactor = Redactor(secrets)
     voice = ServiceStatus(lambda line: manager.status(redactor.text(line)), settings.targets)
     with _signals(news):  # from the first moment: a signal while it is being made ends it as well
         try:
@@ -89,14 +95,14 @@ def run_agent(
                 dry_run=dry_run,
                 harmless_only=once,
                 sinks=(voice, first) if once else (voice,),
-                hooks=_hooks(news, manager, voice, lambda now: _log_as(now, agent)),
+                hooks=_hooks(news, manager, voice, lambda now: _log_as(now, secrets)),
                 idle_seconds=min(INBOX_WAIT, manager.wanted_within() or INBOX_WAIT),
             )
         except (AlreadyRunning, Transient) as error:
             return _refused(str(error))
         except OSError as error:
             return _refused(_unusable(error, str(folders.state_path(settings))))
-        _log_as(settings, agent)
+        made.append(agent)
         log.info(_beginning(settings, once=once, dry_run=dry_run))
         _warn(settings)
         agent.start()
@@ -156,8 +162,8 @@ def _warn(settings: Settings) -> None:
         log.warning("%s", line)
 
 
-def _log_as(settings: Settings, agent: Agent) -> None:
-    configure(settings.agent.log_format, settings.agent.log_level, agent.secrets)
+def _log_as(settings: Settings, secrets: Secrets) -> None:
+    configure(settings.agent.log_format, settings.agent.log_level, secrets)
 
 
 def _unusable(error: OSError, folder: str) -> str:

@@ -87,9 +87,11 @@ class Builder:
     harmless_only: bool = False
 
     def end_orphans(self) -> None:
-        """What a killed agent's engines left running holds sessions on the server, and serves nobody."""
+        """What an agent that was killed, or ended too late, left running holds sessions on the server,
+        and serves nobody."""
         for pid in ChildLedger(folders.children_folder(self.state)).end_orphans(self.clock):
-            log.warning("ended ssh (pid %s), left behind by an agent that was killed", pid)
+            told = "ended ssh (pid %s), which the agent before this one had not ended"
+            log.warning(told, pid, extra={"pid": pid})
 
     def make(
         self, targets: Mapping[str, TargetSettings], plans: Mapping[str, SshPlan]
