@@ -16,6 +16,8 @@ from watchdogd.core.sight import (
 from watchdogd.core.words import Cause, ContainerStatus, Kind, Remedy
 from watchdogd.errors import Transient
 from watchdogd.ports import (
+    AskCanaries,
+    CanaryFacts,
     Completed,
     ContainerEngine,
     Deadline,
@@ -56,6 +58,7 @@ class FakeLink:
         self.clock = clock
         self.answer = answer or (lambda argv, stdin: Completed(0, b"", b""))
         self.living = True
+        self.asked = 0
         self.last_received: float | None = None
         """``None``: it speaks all the time."""
 
@@ -76,6 +79,9 @@ class FakeLink:
 
     def stdio(self, argv: Sequence[str], deadline: Deadline) -> Stream:
         raise Transient(Cause.REMOTE_WEDGED, "not in this test")
+
+    def ask(self) -> None:
+        self.asked += 1
 
     def facts(self) -> LinkFacts:
         received = self.clock.run() if self.last_received is None else self.last_received
@@ -99,6 +105,7 @@ class FakeLinks:
     failure: Cause | None = None
     failure_detail: str = ""
     failure_mend: str = ""
+    failed_at: float | None = None
     bound: bool = True
     holder: str = ""
 
@@ -111,6 +118,7 @@ class FakeLinks:
             failure=self.failure,
             failure_detail=self.failure_detail,
             failure_mend=self.failure_mend,
+            failed_at=self.failed_at,
         )
 
     def current(self) -> Link:
@@ -284,6 +292,11 @@ def target(kind: Kind = Kind.CONTAINER, *, command: str = "jupyter lab") -> Targ
     )
 
 
+def no_canaries(deadline: Deadline, *, since: float | None = None) -> CanaryFacts:
+    """None are configured."""
+    return CanaryFacts()
+
+
 def reach_with(
     clock: FakeClock,
     *,
@@ -292,6 +305,7 @@ def reach_with(
     http: HttpGet | None = None,
     server: HttpGet | None = None,
     route: RouteFacts | None = None,
+    canaries: AskCanaries = no_canaries,
     tokens: FakeTokens | None = None,
     engine: ContainerEngine | None = None,
     sessions: FakeSessions | None = None,
@@ -308,6 +322,7 @@ def reach_with(
         http=http or asked,
         ask_on_server=server or asked,
         route=lambda deadline: facts,
+        canaries=canaries,
         tokens=tokens or FakeTokens(now=Secret("a" * 48)),
         engine=engine,
         sessions=sessions,

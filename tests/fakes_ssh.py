@@ -68,6 +68,7 @@ class FakeLink:
         self.news = news
         self.closed = False
         self.opened = 0
+        self.asked = 0
         self._clock = clock
         self._since = clock.run()
         self.heard: Callable[[], float] = clock.run
@@ -113,6 +114,9 @@ class FakeLink:
             pipe = theirs.fileno()
             self._children.append(subprocess.Popen(argv, stdin=pipe, stdout=pipe))
         return SocketStream(ours)
+
+    def ask(self) -> None:
+        self.asked += 1
 
     def facts(self) -> LinkFacts:
         return LinkFacts(connected_at=self._since, last_received_at=self.heard(), round_trip=0.001)

@@ -104,6 +104,7 @@ class TargetLinks:
         self._last_number = 0
         self._last_up: int | None = None
         self._failure: Transient | Permanent | None = None
+        self._failed_at: float | None = None
         self._closed = threading.Event()
         self._drains: set[threading.Thread] = set()
 
@@ -142,6 +143,14 @@ class TargetLinks:
             )
             self._drains.add(thread)
             thread.start()
+
+    def ask_link(self, number: int) -> None:
+        """Have that link asked now, if it is still in use: its silence would be news, its answer is none.
+        Returns at once."""
+        with self._lock:
+            held = self._held.get(number)
+            if held is not None and not held.draining:
+                held.link.ask()
 
     def bind(self) -> None:
         """Bind the local port, if it is not ours already; posts ``PortBound`` or ``BindFailed``."""
@@ -193,6 +202,7 @@ class TargetLinks:
                 failure=failure.cause if failure else None,
                 failure_detail=failure.detail if failure else "",
                 failure_mend=failure.mend if failure else "",
+                failed_at=self._failed_at if failure else None,
             )
 
     def current(self) -> Link:
@@ -286,6 +296,7 @@ class TargetLinks:
         flight.error, flight.broke = error, False
         with self._lock:
             self._failure = error
+            self._failed_at = self._clock.run()
             self._landed(flight)
             if self._closed.is_set():
                 return

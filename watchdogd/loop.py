@@ -41,6 +41,8 @@ log = logging.getLogger(__name__)
 
 INBOX_WAIT = 5.0
 """Longest wait for an event: an idle loop completes rounds too."""
+UNLINKED_WAIT = 1.0
+"""The same while some target has no link: after a wake no link says so, and only a look at the clocks does."""
 SLEPT_SECONDS = 2.0
 """The boot clock outran the run clock by more: the laptop slept."""
 STOOD_SECONDS = 30.0
@@ -245,6 +247,8 @@ class Loop:
 
     def round(self, wait: float = INBOX_WAIT) -> None:
         """Wait for one event or timer, at most ``wait`` seconds, and deal with what is due."""
+        if any(state.dialing.up is None for state in self._states.values()):
+            wait = min(wait, UNLINKED_WAIT)
         arrived = self._inbox.take(max(0.0, min(wait, self._next_wake() - self._clock.run())))
         if self._stopping.is_set():
             return

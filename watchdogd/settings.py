@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from urllib.parse import quote
 
 from watchdogd.core.model import Policy
 from watchdogd.core.words import Kind, Mode
@@ -46,6 +47,19 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """A page with a known body, which tells this network from a captive portal."""
+
+    url: str
+    """Begins with ``http://``, without a fragment."""
+    body: str
+    """What it answers, white space at both ends left out."""
+
+    def __str__(self) -> str:
+        return f"{self.url}#{quote(self.body)}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentSettings:
     """``[agent]``."""
@@ -54,6 +68,7 @@ class AgentSettings:
     allow_remote: bool = False
     """``listen`` may be something else than loopback."""
     allowed_hosts: tuple[str, ...] = ()
+    canaries: tuple[Canary, ...] = ()
     state_dir: str = ""
     """Absolute; the platform's state folder unless set."""
     log_format: str = "auto"

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.fakes_reach import no_canaries
 from tests.lab import needs
 from tests.lab.docker import Dockerd
 from tests.lab.image import busybox_image, jupyter_image
@@ -194,6 +195,7 @@ def scene(dockerd: Dockerd, tmp_path: Path) -> Iterator[Scene]:
         http=get,
         ask_on_server=ServerHttp(lambda: link, clock),
         route=lambda deadline: RouteFacts(routed=True, resolved=None),
+        canaries=no_canaries,
         tokens=TokenFile(str(tmp_path / "token"), None),
         engine=engine,
         sessions=None,

@@ -75,6 +75,9 @@ class LocalLink:
         self.streams.append(stream)
         return stream
 
+    def ask(self) -> None:
+        """It always speaks."""
+
     def facts(self) -> LinkFacts:
         """No news."""
         return LinkFacts(connected_at=0.0, last_received_at=0.0, round_trip=None)

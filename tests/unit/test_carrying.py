@@ -11,7 +11,7 @@ from typing import cast
 
 import pytest
 
-from tests.fakes_reach import FakeGuard
+from tests.fakes_reach import FakeGuard, no_canaries
 from tests.lab.waiting import until
 from watchdogd.adapters.clock import SystemClock
 from watchdogd.adapters.http import get
@@ -116,6 +116,9 @@ class Links:
     def close_link(self, number: int, drain_seconds: float) -> None:
         self.asked.append(number)
 
+    def ask_link(self, number: int) -> None:
+        self.asked.append(("ask", number))
+
     def bind(self) -> None:
         self.asked.append("bind")
 
@@ -173,6 +176,7 @@ class Bench:
             http=get,
             ask_on_server=get,
             route=lambda deadline: RouteFacts(routed=True, resolved=None),
+            canaries=no_canaries,
             tokens=TokenFile(str(tmp_path / "token"), None),
             engine=None,
             sessions=None,

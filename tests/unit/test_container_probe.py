@@ -63,6 +63,7 @@ def probe(seen: ContainerSight | Exception | None) -> Reading:
         http=cast(Any, None),
         ask_on_server=cast(Any, None),
         route=cast(Any, None),
+        canaries=cast(Any, None),
         tokens=cast(Any, None),
         engine=cast(Any, None if seen is None else Engine(seen)),
         sessions=None,

@@ -6,12 +6,43 @@ Everybody else is given a ``ports.Clock``, so that tests can hand in one they tu
 from __future__ import annotations
 
 import random
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _BOOTTIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
-"""Linux only. Elsewhere the monotonic clock stands in; which of the two counts sleep is the system's choice."""
+"""Linux only. Elsewhere the wall clock tells of sleep, as which other clock counts it is the system's choice."""
+_APART_SECONDS = 2.0
+"""The wall clock is slewed by parts of a second; by more it was set, or the machine slept."""
+
+
+class SleepByWall:
+    """A clock that also counts sleep, made of one that may not, and of the wall clock.
+
+    Where the wall clock gained more, the machine slept. A wall clock that was set forward looks the same: that
+    costs a question over the link and a few seconds of grace. Any thread may ask; the oftener, the surer.
+    """
+
+    def __init__(self, run: Callable[[], float], wall: Callable[[], float]) -> None:
+        self._run, self._wall = run, wall
+        self._lock = threading.Lock()
+        self._last = (run(), wall())
+        self._slept = 0.0
+
+    def __call__(self) -> float:
+        """Seconds; never goes back."""
+        with self._lock:
+            now = (self._run(), self._wall())
+            gained = (now[1] - self._last[1]) - (now[0] - self._last[0])
+            self._last = now
+            if gained > _APART_SECONDS:
+                self._slept += gained
+            return now[0] + self._slept
+
+
+_ELSEWHERE = SleepByWall(time.monotonic, time.time)
 
 
 class SystemClock:
@@ -22,8 +53,8 @@ class SystemClock:
         return time.monotonic()
 
     def boot(self) -> float:
-        """Seconds since boot, sleep included where the system has such a clock."""
-        return time.monotonic() if _BOOTTIME is None else time.clock_gettime(_BOOTTIME)
+        """Seconds since boot, sleep included; elsewhere than on Linux sleep since this program started."""
+        return _ELSEWHERE() if _BOOTTIME is None else time.clock_gettime(_BOOTTIME)
 
     def wall(self) -> float:
         """Unix seconds."""

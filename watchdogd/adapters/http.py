@@ -40,7 +40,7 @@ def get(address: Address, path: str, *, token: Secret | None, deadline: Deadline
         silent = error.errno in (errno.ETIMEDOUT, errno.EAGAIN)
         return HttpAnswer(end=HttpEnd.SILENT if silent else HttpEnd.REFUSED)
     with connection:
-        return _exchange(connection, request, deadline)
+        return exchange(connection, request, deadline)
 
 
 def request_bytes(address: Address, path: str, token: Secret | None) -> bytes:
@@ -74,8 +74,9 @@ def header_token(token: Secret) -> str:
     return text
 
 
-def read_answer(stream: io.BufferedIOBase) -> HttpAnswer:
-    """Read one answer. ``TimeoutError`` and a truncated or reset stream become the matching end."""
+def read_answer(stream: io.BufferedIOBase, *, json_only: bool = True) -> HttpAnswer:
+    """Read one answer. ``TimeoutError`` and a truncated or reset stream become the matching end.
+    ``json_only``: keep no other body."""
     response = http.client.HTTPResponse(cast(socket.socket, _Unowned(stream)), method="GET")
     try:
         response.begin()
@@ -87,7 +88,7 @@ def read_answer(stream: io.BufferedIOBase) -> HttpAnswer:
         return HttpAnswer(end=HttpEnd.ANSWERED)
     headers = _headers(response)
     try:
-        body = _body(response, headers)
+        body = _body(response, headers, json_only=json_only)
     except TimeoutError:
         return HttpAnswer(end=HttpEnd.SILENT)
     except (OSError, http.client.IncompleteRead):
@@ -100,7 +101,10 @@ def read_answer(stream: io.BufferedIOBase) -> HttpAnswer:
     )
 
 
-def _exchange(connection: socket.socket, request: bytes, deadline: Deadline) -> HttpAnswer:
+def exchange(
+    connection: socket.socket, request: bytes, deadline: Deadline, *, json_only: bool = True
+) -> HttpAnswer:
+    """Send a request over an open connection and read the answer, by the deadline. Raises nothing."""
     try:
         connection.settimeout(_left(deadline))
         connection.sendall(request)
@@ -109,17 +113,19 @@ def _exchange(connection: socket.socket, request: bytes, deadline: Deadline) -> 
     except OSError:
         return HttpAnswer(end=HttpEnd.CLOSED)
     with io.BufferedReader(_BoundedReceive(connection, deadline)) as stream:
-        return read_answer(stream)
+        return read_answer(stream, json_only=json_only)
 
 
 def _headers(response: http.client.HTTPResponse) -> Mapping[str, str]:
     return {name.lower(): value for name, value in response.getheaders()}
 
 
-def _body(response: http.client.HTTPResponse, headers: Mapping[str, str]) -> bytes:
-    """At most ``BODY_LIMIT`` bytes, and only of JSON: an HTML error page holds the token."""
+def _body(
+    response: http.client.HTTPResponse, headers: Mapping[str, str], *, json_only: bool
+) -> bytes:
+    """At most ``BODY_LIMIT`` bytes; of a runtime only JSON: an HTML error page holds the token."""
     media = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media != "application/json" and not media.endswith("+json"):
+    if json_only and media != "application/json" and not media.endswith("+json"):
         return b""
     if (response.length or 0) > BODY_LIMIT:
         return response.read(BODY_LIMIT)

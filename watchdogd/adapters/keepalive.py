@@ -24,6 +24,8 @@ LEAST_SECONDS = 1.0
 MOST_SECONDS = 20.0
 """Nor waited for longer, however slow the line is."""
 GUESS_SECONDS = 1.0
+SLEPT_SECONDS = 2.0
+"""The boot clock outran the run clock by more since the last look: this machine slept."""
 
 
 class Asked(Protocol):
@@ -118,6 +120,8 @@ class Keepalive:
         self._not_silent_before = clock.run()
         self._late_since: float | None = None
         """``run`` clock, since when each look came late."""
+        self._asleep = clock.boot() - clock.run()
+        """Seconds slept since the machine started, as of the last look."""
         self.round_trip: float | None = None
         """Seconds the last answer took."""
         self._threads = (
@@ -133,6 +137,10 @@ class Keepalive:
     def stop(self) -> None:
         """No more news from now on; the threads end once the connection is closed."""
         self._stopped.set()
+        self._next.set()
+
+    def ask_now(self) -> None:
+        """Do not wait for the time of the next question. One that is open already is as good."""
         self._next.set()
 
     def join(self, deadline: Deadline) -> None:
@@ -169,6 +177,7 @@ class Keepalive:
 
     def _look(self, before: float) -> float:
         now = self._clock.run()
+        self._wake(now)
         if now - before <= 2 * _WATCH_SECONDS:
             self._late_since = None
             return now
@@ -179,6 +188,14 @@ class Keepalive:
         if now - self._late_since < MOST_SECONDS:
             self._not_silent_before = now + self._time.limit()
         return now
+
+    def _wake(self, now: float) -> None:
+        """After a sleep the link is asked at once: it may be long dead, or as well as before."""
+        asleep = self._clock.boot() - now
+        if asleep - self._asleep > SLEPT_SECONDS:
+            self._not_silent_before = now + self._time.limit()
+            self.ask_now()
+        self._asleep = asleep
 
     def _suspect(self, now: float) -> None:
         """Ask at once if what was sent is not answered."""

@@ -122,6 +122,10 @@ class OpensshLink:
         """See the port."""
         return self._stream(self._session(shlex.join(argv), argv[0], deadline))
 
+    def ask(self) -> None:
+        """See the port."""
+        self._keepalive.ask_now()
+
     def facts(self) -> LinkFacts:
         """See the port."""
         return LinkFacts(

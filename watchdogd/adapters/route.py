@@ -12,11 +12,15 @@ import ipaddress
 import queue
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from watchdogd.adapters import netlink
+from watchdogd.adapters.clock import SystemClock
 from watchdogd.ports import Deadline, RouteFacts
 
 RESOLVE_SECONDS = 3.0
+_KERNEL_SECONDS = 1.0
+_CLOCK = SystemClock()
 
 _ANYWHERE = ("192.0.2.1", "2001:db8::1")
 """Addresses reserved for documentation: only a default route leads there, and nothing is sent."""
@@ -58,6 +62,12 @@ class Route:
         self._last_good = answer
         return _facts(answer, resolved=True, error="")
 
+    def ways(self) -> Mapping[str, str]:
+        """How each address of the host would be reached now, as a text to be compared; empty: not at all. The
+        resolver is not asked: they are those that the name had last, or, before it had any, the internet's."""
+        known = (self._host,) if _is_address(self._host) else self._last_good
+        return {address: _way(address) for address in known or _ANYWHERE}
+
     def _ask(self, deadline: Deadline) -> tuple[str, ...] | str:
         if self._asking is None or not self._asking.is_alive():
             self._answers = queue.Queue()
@@ -81,7 +91,7 @@ class Route:
 
 
 def _facts(addresses: tuple[str, ...], *, resolved: bool | None, error: str) -> RouteFacts:
-    ways = [(address, *_look(address)) for address in addresses or _ANYWHERE]
+    ways = [(address, *_look(address)[:2]) for address in addresses or _ANYWHERE]
     shown = next((address for address, routed, _ in ways if routed), ways[0][0])
     if any(routed for _, routed, _ in ways):
         routed: bool | None = True
@@ -95,15 +105,24 @@ def _facts(addresses: tuple[str, ...], *, resolved: bool | None, error: str) -> 
     )
 
 
-def _look(address: str) -> tuple[bool | None, str]:
-    """Whether the routing table has a way to one address, and the system's words if not."""
+def _way(address: str) -> str:
+    try:
+        return netlink.way(address, Deadline.after(_CLOCK, _KERNEL_SECONDS))
+    except OSError:  # not Linux, or not allowed: the own address is the best that is known
+        return _look(address)[2]
+
+
+def _look(address: str) -> tuple[bool | None, str, str]:
+    """Whether the routing table has a way to one address, the system's words if not, and which of our own
+    addresses would be used."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect((address, _DISCARD))
+            own = str(probe.getsockname()[0])
     except OSError as error:
-        return (False if error.errno in _NO_WAY else None), error.strerror or str(error)
-    return True, ""
+        return (False if error.errno in _NO_WAY else None), error.strerror or str(error), ""
+    return True, "", own
 
 
 def _is_address(host: str) -> bool:

@@ -243,6 +243,10 @@ class SshLink:
         """See the port."""
         return ChannelStream(self._exec(shlex.join(argv), argv[0], deadline), self._clock)
 
+    def ask(self) -> None:
+        """See the port."""
+        self._keepalive.ask_now()
+
     def facts(self) -> LinkFacts:
         """See the port."""
         return LinkFacts(

@@ -29,6 +29,7 @@ from watchdogd.app.doors import Door, Doors
 from watchdogd.app.exchange import exchange
 from watchdogd.app.health import health
 from watchdogd.app.hooks import NO_HOOKS, Hooks
+from watchdogd.app.network import Network
 from watchdogd.app.parts import close_all, places
 from watchdogd.app.reload import Reload, Reloaded
 from watchdogd.app.starts import Starts
@@ -103,6 +104,7 @@ class Agent:
         self._judged: set[str] = set()
         self._journal = SqliteJournal(str(folders.journal_path(self._state)))
         self._starts = Starts(self._journal, self._clock)
+        self._network = Network(settings.agent.canaries, lambda: self._now.targets, self._clock)
         self._builder = self._make_builder(dry_run=dry_run, harmless_only=harmless_only)
         self._now = self._first_targets(settings, known)
         self._recent = RecentFacts()
@@ -142,6 +144,7 @@ class Agent:
         self._begin(self._now.targets)
         self._doors.open()
         self._watch.start()
+        self._network.start()
         self._recorder.start()
         self._memory.start()
         self._thread.start()
@@ -170,6 +173,7 @@ class Agent:
         self._doors.close(deadline)
         close_all(self._now.targets, deadline)
         self._watch.close(deadline.remaining())
+        self._network.close(deadline.remaining())
         hanging = self._workers.close(deadline.remaining())
         if not self._memory.close(max(0.1, deadline.remaining())):
             log.warning("what must survive could not be kept in time")
@@ -241,6 +245,7 @@ class Agent:
 
     def _moved(self, new: Settings, after: Mapping[str, InService]) -> None:
         self._now = _InForce(settings=new, targets=after)
+        self._network.canaries.use(new.agent.canaries)
         self._workers.resize(WORKERS_A_TARGET * (1 + len(after)))
         self._judged &= after.keys()
         self._log_sink.places = places(new)
@@ -262,6 +267,7 @@ class Agent:
             inbox=self._inbox,
             journal=self._journal,
             agent_health=self._health,
+            canaries=self._network.canaries,
             observe=dry_run,
             harmless_only=harmless_only,
         )
@@ -335,15 +341,7 @@ class Agent:
 
     def _tunnel(self, name: str) -> TunnelFacts:
         one = self._now.targets.get(name)
-        if one is None:
-            return TunnelFacts()
-        link, facts = one.parts.links.status().link, one.parts.links.forward()
-        return TunnelFacts(
-            round_trip=link.facts().round_trip if link is not None else None,
-            open_connections=facts.open_connections,
-            sent_bytes=facts.sent_bytes,
-            received_bytes=facts.received_bytes,
-        )
+        return one.tunnel() if one is not None else TunnelFacts()
 
     def _watched(self) -> set[Path]:
         keys = {path for one in self._now.targets.values() for path in one.files()}

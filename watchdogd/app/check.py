@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from watchdogd.adapters.canaries import Canaries
 from watchdogd.adapters.clock import SystemClock
 from watchdogd.adapters.engine_choice import plans
 from watchdogd.adapters.ssh_resolve import SshPlan
@@ -49,6 +50,7 @@ def check_targets(settings: Settings, names: Iterable[str]) -> Mapping[str, Chec
     clock = SystemClock()
     wanted = tuple(dict.fromkeys(names))
     known = plans(settings, wanted, clock)
+    canaries = Canaries(settings.agent.canaries, clock)
     workers = Workers(clock, JOBS_A_TARGET * len(wanted))
     answers: queue.SimpleQueue[tuple[str, Answer[CheckResult]]] = queue.SimpleQueue()
     with tempfile.TemporaryDirectory(prefix="watchdogd-") as folder:
@@ -62,6 +64,7 @@ def check_targets(settings: Settings, names: Iterable[str]) -> Mapping[str, Chec
                 workers,
                 state_path(settings),
                 Path(folder) / name,
+                canaries,
             )
             workers.submit(
                 f"check {name}",
@@ -93,6 +96,7 @@ def _check(
     workers: Workers,
     state_dir: Path,
     folder: Path,
+    canaries: Canaries,
 ) -> CheckResult:
     news: queue.SimpleQueue[Event] = queue.SimpleQueue()
     local = target.forward.local
@@ -109,6 +113,7 @@ def _check(
             ssh_folder=folder / "ssh",
             children_folder=children_folder(state_dir),
             agent_health=lambda: "",
+            canaries=canaries,
         ),
     )
     try:

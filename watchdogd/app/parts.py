@@ -24,7 +24,7 @@ from watchdogd.adapters.tokens import TokenFile
 from watchdogd.core.events import Event
 from watchdogd.core.words import Kind
 from watchdogd.links import TargetLinks
-from watchdogd.ports import Clock, ContainerEngine, Deadline, Reach, SshEngine
+from watchdogd.ports import AskCanaries, Clock, ContainerEngine, Deadline, Reach, SshEngine
 from watchdogd.settings import Settings, TargetSettings
 from watchdogd.sinks.sentences import Place
 
@@ -39,6 +39,7 @@ class Parts:
     links: TargetLinks
     tokens: TokenFile
     engine: ContainerEngine | None
+    route: Route
     reach: Reach
 
     def close(self, deadline: Deadline) -> None:
@@ -61,6 +62,7 @@ class Places:
     children_folder: Path
     """Where that engine's children are written down."""
     agent_health: Callable[[], str]
+    canaries: AskCanaries
 
 
 def parts_of(
@@ -123,13 +125,15 @@ def _behind(
         engine = open_container_engine(links.current, str(places.socket_folder), clock)
     tmux = Tmux(links.current, clock)
     tokens = TokenFile(str(places.token_path), target.runtime.token_file)
+    route = Route(plan.first_hop or plan.host)
     reach = Reach(
         target=target,
         clock=clock,
         links=links,
         http=get,
         ask_on_server=ServerHttp(links.current, clock),
-        route=Route(plan.first_hop or plan.host),
+        route=route,
+        canaries=places.canaries,
         tokens=tokens,
         engine=engine,
         sessions=None if kind is Kind.EXTERNAL else tmux,
@@ -143,6 +147,7 @@ def _behind(
         links=links,
         tokens=tokens,
         engine=engine,
+        route=route,
         reach=reach,
     )
 

@@ -18,10 +18,11 @@ from watchdogd.core.events import Started
 from watchdogd.core.model import Policy
 from watchdogd.deaths import DeathWatch
 from watchdogd.loop import Inbox, Letterbox, Member
-from watchdogd.ports import Clock, Deadline, Journal
+from watchdogd.ports import AskCanaries, Clock, Deadline, Journal
 from watchdogd.probes import LAPTOP_PROBES, SERVER_PROBES, TUNNEL_PROBES
 from watchdogd.remedies import REMEDIES
 from watchdogd.settings import TargetSettings
+from watchdogd.sinks.series import TunnelFacts
 from watchdogd.workers import Workers
 
 log = logging.getLogger(__name__)
@@ -66,6 +67,16 @@ class InService:
         """As the decision loop knows it."""
         return Member(policy=self.policy, carrier=self.executor)
 
+    def tunnel(self) -> TunnelFacts:
+        """The link's and the forward's own figures."""
+        link, facts = self.parts.links.status().link, self.parts.links.forward()
+        return TunnelFacts(
+            round_trip=link.facts().round_trip if link is not None else None,
+            open_connections=facts.open_connections,
+            sent_bytes=facts.sent_bytes,
+            received_bytes=facts.received_bytes,
+        )
+
     def files(self) -> frozenset[Path]:
         """Those whose change may make a refused login work."""
         plan = self.parts.plan
@@ -82,6 +93,7 @@ class Builder:
     inbox: Inbox
     journal: Journal
     agent_health: Callable[[], str]
+    canaries: AskCanaries
     observe: bool = False
     """Whatever the mode: only say what would be done."""
     harmless_only: bool = False
@@ -178,4 +190,5 @@ class Builder:
             ssh_folder=folders.ssh_folder(self.state, name),
             children_folder=folders.children_folder(self.state),
             agent_health=self.agent_health,
+            canaries=self.canaries,
         )

@@ -25,6 +25,7 @@ from watchdogd.carrying.rounds import (
 )
 from watchdogd.core.commands import (
     Apply,
+    AskLink,
     Bind,
     CloseLink,
     Command,
@@ -64,6 +65,10 @@ class LinkControl(Protocol):
     def dial(self, number: int, deadline: Deadline) -> None: ...
 
     def close_link(self, number: int, drain_seconds: float) -> None: ...
+
+    def ask_link(self, number: int) -> None:
+        """Must not block."""
+        ...
 
     def bind(self) -> None: ...
 
@@ -119,6 +124,8 @@ class Executor:
                 self._dial(number)
             case CloseLink(number=number, drain_seconds=drain):
                 self._job("close link", lambda: self._links.close_link(number, drain), drain + 10.0)
+            case AskLink(number=number):
+                self._links.ask_link(number)
             case Bind():
                 self._job("bind", self._links.bind, 10.0)
             case SetAnswer(cause=cause, retry_after=retry_after):

@@ -44,6 +44,14 @@ class CloseLink:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AskLink:
+    """Ask the link with this number now. If it does not answer in the time that answers take on this line,
+    that is told as silence; if it does, nothing is told."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Bind:
     """Bind the forward's local port."""
 
@@ -229,4 +237,4 @@ class Publish:
     fact: Fact
 
 
-Command = Probe | Apply | Dial | CloseLink | Bind | SetAnswer | Wake | Publish
+Command = Probe | Apply | Dial | CloseLink | AskLink | Bind | SetAnswer | Wake | Publish

@@ -29,6 +29,10 @@ UNAUTHENTICATED_SECONDS = 15.0
 AUTH_DIALS, AUTH_GAP_SECONDS, AUTH_REST_SECONDS = 3, 30.0, 900.0
 REJECT_SECONDS, REJECT_CAP_SECONDS = 60.0, 900.0
 CROWDED_DIALS, CROWDED_SECONDS = 10, 60.0
+EASED_SECONDS = 60.0
+"""After a wake or a change of network: Wi-Fi alone may take 15 s, and what fails meanwhile says nothing."""
+PORTAL_DIAL_SECONDS = 900.0
+"""Behind a captive portal one dial in so long: a canary may be what is wrong, and nobody would notice."""
 UNANSWERED_SECONDS = 120.0
 """Each dial is answered within half a minute; one that is not, by then, never will be."""
 
@@ -51,6 +55,7 @@ def link_up(dialing: Dialing, event: LinkUp, env: Env) -> Dialing:
         failure=None,
         failure_detail="",
         failure_mend="",
+        host_key_after=0.0,
     )
 
 
@@ -111,10 +116,13 @@ def dial_failed(dialing: Dialing, event: DialFailed, env: Env) -> Dialing:
         failure_mend=event.mend,
         stopped_by=event.cause if event.permanent else None,
         lost_cause=event.cause,
+        host_key_after=env.run if event.cause is Cause.HOST_KEY else 0.0,
     )
     if event.cause is Cause.OFFLINE:
         return replace(ended, next_at=env.run + OFFLINE_LOOK_SECONDS)
-    return replace(ended, attempt=dialing.attempt + 1, next_at=env.run + _pause(ended, event, env))
+    eased = env.run < dialing.eased_until and not event.reached
+    attempt = dialing.attempt if eased else dialing.attempt + 1
+    return replace(ended, attempt=attempt, next_at=env.run + _pause(ended, event, env))
 
 
 def _pause(dialing: Dialing, event: DialFailed, env: Env) -> float:
@@ -132,9 +140,13 @@ def _pause(dialing: Dialing, event: DialFailed, env: Env) -> float:
         return doubling(dialing.rejects - 2, base=REJECT_SECONDS, cap=REJECT_CAP_SECONDS)
     wait = delay(dialing.attempt, base=BASE_SECONDS, cap=CAP_SECONDS, chance=env.chance)
     if event.reached:
-        crowded = len(dialing.charged) > CROWDED_DIALS
+        crowded = _crowded(dialing, env)
         wait = max(wait, CROWDED_SECONDS if crowded else UNAUTHENTICATED_SECONDS)
     return wait
+
+
+def _crowded(dialing: Dialing, env: Env) -> bool:
+    return sum(env.run - at < FORGET_SECONDS for at in dialing.charged) > CROWDED_DIALS
 
 
 def freed(dialing: Dialing, env: Env) -> Dialing:
@@ -145,10 +157,36 @@ def freed(dialing: Dialing, env: Env) -> Dialing:
 
 
 def reset(dialing: Dialing, env: Env) -> Dialing:
-    """After a wake or a network change old failures say nothing; a permanent stop stays."""
+    """After a wake or a network change old failures say nothing; a permanent stop stays, and so does the
+    pause of one who knocked at sshd too often."""
     if dialing.stopped_by is not None:
         return dialing
-    return replace(dialing, attempt=0, rejects=0, next_at=env.run)
+    at = dialing.next_at if _crowded(dialing, env) else env.run
+    return replace(dialing, attempt=0, rejects=0, next_at=at, eased_until=env.run + EASED_SECONDS)
+
+
+def network_proved(dialing: Dialing, since: float) -> Dialing:
+    """A round that began at ``since`` found the network to be what it seems: so was the server's key."""
+    if not 0.0 < dialing.host_key_after <= since:
+        return dialing
+    return replace(dialing, host_key_after=0.0)
+
+
+def portal_seen(dialing: Dialing, since: float, env: Env) -> Dialing:
+    """A round that began at ``since`` met a captive portal: the key that was refused just before, and that no
+    other round believed, was the portal's. The stop is lifted; who dials waits for the portal's end."""
+    if not 0.0 < dialing.host_key_after <= since:
+        return dialing
+    return replace(
+        dialing,
+        host_key_after=NEVER,
+        stopped_by=None,
+        next_at=env.run,
+        lost_cause=Cause.CAPTIVE_PORTAL,
+        failure=Cause.CAPTIVE_PORTAL,
+        failure_detail="",
+        failure_mend="",
+    )
 
 
 def unanswered(dialing: Dialing, env: Env) -> Dialing:

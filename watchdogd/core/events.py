@@ -70,6 +70,15 @@ class ClockStepped:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkChanged:
+    """This laptop has another way to the server than it had: another interface, gateway or address of its
+    own, or none. Told once things have settled."""
+
+    routed: bool
+    """False: no way at all, as far as the kernel knows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LinkUp:
     """A dial succeeded; its link is ready for use."""
 
@@ -196,6 +205,7 @@ Event = (
     | Woke
     | Resumed
     | ClockStepped
+    | NetworkChanged
     | LinkUp
     | LinkSilent
     | LinkSpeaking

@@ -9,7 +9,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import assert_never
 
-from watchdogd.core import dialing, flapping, operating, remedying, rounds, seeing, shadowing
+from watchdogd.core import (
+    dialing,
+    flapping,
+    network,
+    operating,
+    remedying,
+    rounds,
+    seeing,
+    shadowing,
+)
 from watchdogd.core.account import booked
 from watchdogd.core.budget import kept
 from watchdogd.core.commands import (
@@ -35,6 +44,7 @@ from watchdogd.core.events import (
     LinkSilent,
     LinkSpeaking,
     LinkUp,
+    NetworkChanged,
     Observed,
     Ordered,
     Paused,
@@ -55,7 +65,7 @@ from watchdogd.core.model import (
 )
 from watchdogd.core.pacing import only_shown
 from watchdogd.core.turn import Turn
-from watchdogd.core.words import ACTING, STEADY, UP, WAITING, Cause, Layer, Outcome, Phase, State
+from watchdogd.core.words import ACTING, STEADY, UP, WAITING, Cause, Phase, State
 
 DRAIN_SECONDS = 60.0
 """A replaced link is closed once nobody uses it, or once it was silent for so long: while it speaks, nobody's
@@ -121,6 +131,9 @@ def _take(turn: Turn, event: Event) -> None:
         case Resumed():
             rounds.blinded(turn)
             turn.change(dialing=dialing.reset(turn.state.dialing, turn.env))
+            network.asked(turn)
+        case NetworkChanged():
+            network.changed(turn, event)
         case ClockStepped(by=by):
             operating.clock_set(turn, by)
             rounds.blinded(turn)
@@ -233,8 +246,8 @@ def _dial(turn: Turn) -> None:
     state = turn.state
     if not dialing.due(state.dialing, turn.env) or remedying.redial_is_remedy(state, turn.policy):
         return
-    if rounds.no_network(state) and (Layer.NETWORK, Outcome.FAIL) in state.verdict.layers:
-        return  # where only the last dial said so, the next one is what tells
+    if network.forbids_dial(turn):
+        return
     number = state.dialing.last_number + 1
     since = turn.env.run
     known = replace(state.dialing, dialing=number, last_number=number, dialing_since=since)
@@ -283,7 +296,7 @@ def _derived(state: TargetState) -> State:
             poor = seeing.impaired(state) or flapping.unsteady(state.flaps)
             return State.DEGRADED if poor else State.UP
         case Phase.BLIND:
-            return State.OFFLINE if rounds.no_network(state) else State.UNKNOWN
+            return State.OFFLINE if network.absent(state) else State.UNKNOWN
         case Phase.SUSPECT if state.shown in (State.HEALING, State.DOWN):
             return State.DEGRADED if works else State.DOWN
         case Phase.SUSPECT:
@@ -300,7 +313,8 @@ def _answer(turn: Turn) -> None:
     known = turn.state.dialing
     if known.up is not None and not known.silent:
         return
-    answer = (known.failure or known.lost_cause, known.next_at)
+    off = turn.state.verdict.cause if turn.state.shown is State.OFFLINE else None
+    answer = (off or known.failure or known.lost_cause, known.next_at)
     if answer != turn.state.answer:
         turn.change(answer=answer)
         wait = max(0.0, known.next_at - turn.env.run)

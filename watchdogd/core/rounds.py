@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from watchdogd.core import dialing, flapping, life, quiet, seeing
+from watchdogd.core import flapping, life, network, quiet, seeing
 from watchdogd.core.commands import IncidentClosed, IncidentOpened, IncidentRerooted, RemedyVerified
 from watchdogd.core.confirming import NO_NETWORK, ONCE, confirmed, failing_anyhow
 from watchdogd.core.events import Observed
@@ -37,16 +37,6 @@ from watchdogd.core.words import (
     Outcome,
     Phase,
 )
-
-
-def no_network(state: TargetState) -> bool:
-    """This laptop has no network, seen twice."""
-    return state.verdict.cause in NO_NETWORK and confirmed_offline(state.streak)
-
-
-def confirmed_offline(streak: Streak) -> bool:
-    """Two failing rounds in a row for want of a network."""
-    return streak.cause in NO_NETWORK and streak.fails >= 2
 
 
 def blinded(turn: Turn) -> None:
@@ -118,7 +108,12 @@ def observed(turn: Turn, event: Observed) -> None:
     if not before.round_open or event.round != before.round:
         return
     verdict = judge(event.observations, turn.policy.kind)
-    counts = not (event.stalled or verdict.void or event.started < turn.state.ignore_before)
+    counts = not (
+        event.stalled
+        or verdict.void
+        or event.started < turn.state.ignore_before
+        or network.unsure_of_the_key(before, event, verdict)
+    )
     if counts:
         seeing.take(turn, event)
     if counts and _foreign(turn, event, verdict):
@@ -172,10 +167,7 @@ def _foreign(turn: Turn, event: Observed, verdict: Verdict) -> bool:
 
 
 def _count(turn: Turn, verdict: Verdict, since: float) -> None:
-    was_off = turn.state.verdict.cause in NO_NETWORK
-    is_off = verdict.cause in NO_NETWORK
-    if was_off and not is_off and (Layer.NETWORK, Outcome.OK) in verdict.layers:
-        _network_back(turn)
+    network.met(turn, verdict, since)
     if verdict.outcome is Outcome.UNKNOWN:
         return
     if only_shown(turn.state):
@@ -186,7 +178,7 @@ def _count(turn: Turn, verdict: Verdict, since: float) -> None:
     if good and life.stalled(turn.state, turn.policy, turn.env.run):
         verdict, good = _stalled(verdict), False
     flaps = turn.state.flaps
-    if not is_off:
+    if verdict.cause not in NO_NETWORK:
         flaps = flapping.seen(flaps, good=good, run=turn.env.run)
     if good:
         _good(turn, verdict=verdict, verdict_since=since, flaps=flaps)
@@ -204,17 +196,6 @@ def _stalled(verdict: Verdict) -> Verdict:
         cause=Cause.TRAINING_STALLED,
         layer=Layer.TRAINING,
         detail="the training run makes no progress, though something of it still runs",
-    )
-
-
-def _network_back(turn: Turn) -> None:
-    """No verdict yet, a little more grace, and the dials start afresh."""
-    until = turn.env.run + 2 * turn.policy.suspect_interval
-    turn.forget_streak()
-    turn.change(
-        verdict=Verdict(),
-        grace_until=max(turn.state.grace_until, until),
-        dialing=dialing.reset(turn.state.dialing, turn.env),
     )
 
 
@@ -279,7 +260,7 @@ def _bad(turn: Turn, cause: Cause) -> None:
         return
     if state.phase is Phase.ACTING:
         return
-    if confirmed_offline(state.streak):
+    if network.confirmed_absent(state.streak):
         turn.enter(Phase.BLIND)
         return
     if state.phase is Phase.BLIND:

@@ -27,7 +27,13 @@ _NO_NETWORK = Unaided(
 )
 UNAIDED: dict[Cause, Unaided] = {
     Cause.OFFLINE: _NO_NETWORK,
-    Cause.CAPTIVE_PORTAL: _NO_NETWORK,
+    Cause.CAPTIVE_PORTAL: Unaided(
+        "this Wi-Fi answers in everybody's place until somebody logs in to it (a captive portal): nothing "
+        "is known of the server, nothing there is touched, and no key that was shown here is believed",
+        "yes, once the portal lets this laptop through: that is looked for every 15 s; then it connects "
+        "again, and judges anew",
+        "open a browser and log in to this Wi-Fi, or take another network",
+    ),
     Cause.HOST_KEY: Unaided(
         "the server's SSH host key is not one that this laptop trusts, so watchdogd does not connect, "
         "and the runtime was not looked at",

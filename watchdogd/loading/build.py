@@ -33,7 +33,7 @@ def agent_settings(
     table: Table, environ: Mapping[str, str], problems: list[Problem]
 ) -> AgentSettings:
     """``[agent]``; a listener that others can reach needs ``allow_remote``."""
-    values = {name: value for name, value in table.values.items() if name != "canaries"}
+    values = dict(table.values)
     values["state_dir"] = values.get("state_dir") or state_folder(environ)
     agent = AgentSettings(**values)  # type: ignore[arg-type] # the table of keys names the fields
     if not agent.allow_remote and not _loopback(agent.listen):

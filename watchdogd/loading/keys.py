@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from watchdogd.core.words import Kind, Mode
 from watchdogd.loading import values as v
+from watchdogd.loading.canaries import ALLOWED, canaries
 from watchdogd.loading.paths import FileRule
 
 
@@ -59,7 +60,7 @@ AGENT: dict[str, Key] = {
     "allowed_hosts": Key(
         v.each(r"[A-Za-z0-9\[][A-Za-z0-9.:\]_-]{0,254}"), "a list of host names without a path"
     ),
-    "canaries": Key(v.unbuilt([], "telling a captive portal by canary URLs"), "an empty list"),
+    "canaries": Key(canaries, ALLOWED),
     "state_dir": _file(FileRule.FOLDER),
     "log_format": Key(v.choice("auto", "console", "json"), '"auto", "console" or "json"'),
     "log_level": Key(

@@ -36,6 +36,7 @@ def as_toml(settings: Settings) -> str:
         _line("listen", str(agent.listen)),
         _line("allow_remote", agent.allow_remote),
         _line("allowed_hosts", agent.allowed_hosts),
+        _line("canaries", tuple(str(page) for page in agent.canaries)),
         _line("state_dir", agent.state_dir),
         _line("log_format", agent.log_format),
         _line("log_level", agent.log_level),

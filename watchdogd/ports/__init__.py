@@ -30,6 +30,8 @@ from watchdogd.ports.memory import (
     StartLog,
 )
 from watchdogd.ports.reach import (
+    AskCanaries,
+    CanaryFacts,
     LinkSource,
     LinkStatus,
     Outcome,
@@ -60,6 +62,8 @@ __all__ = [
     "HOLDER_RUNTIME",
     "HOLDER_SYSTEM",
     "OWN_ANSWER_HEADER",
+    "AskCanaries",
+    "CanaryFacts",
     "Clock",
     "Completed",
     "ContainerAmbiguous",

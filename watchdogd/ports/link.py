@@ -120,6 +120,11 @@ class Link(Protocol):
         """Run a command and give its stdin and stdout as a stream. Raises as ``run``."""
         ...
 
+    def ask(self) -> None:
+        """Have the far side asked now whether it still speaks, instead of when it is time. Returns at once;
+        ``LinkNews`` tells if there is no answer."""
+        ...
+
     def facts(self) -> LinkFacts:
         """What is known without asking the far side."""
         ...

@@ -36,6 +36,8 @@ class LinkStatus:
     failure: Cause | None
     failure_detail: str
     failure_mend: str
+    failed_at: float | None = None
+    """``run`` clock, when the last dial failed; ``None``: it did not."""
 
 
 class LinkSource(Protocol):
@@ -75,6 +77,28 @@ class RouteFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CanaryFacts:
+    """What pages with a known body answered, asked of the network as a browser would. Never a verdict."""
+
+    asked: int = 0
+    """How many pages are configured; 0: nobody was asked."""
+    good: str = ""
+    """The page that answered as it should: requests leave this network and come back."""
+    foreign: str = ""
+    """A page in whose place somebody else answered, if none was good."""
+    said: str = ""
+    """What that answer was, in words; nothing of its text."""
+
+
+class AskCanaries(Protocol):
+    """Asks the canaries, or gives their last answer while that is fresh."""
+
+    def __call__(self, deadline: Deadline, *, since: float | None = None) -> CanaryFacts:
+        """``since``: an answer that was asked for earlier (``run`` clock) is not fresh. Raises nothing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reach:
     """All that a probe or a remedy of one target may use. Made by ``app`` once a target."""
 
@@ -87,6 +111,8 @@ class Reach:
     server has no program to ask with, and what ``Link.run`` raises."""
     route: Callable[[Deadline], RouteFacts]
     """How this machine would reach the SSH host, without sending it anything."""
+    canaries: AskCanaries
+    """What tells a captive portal; asks nobody unless configured."""
     tokens: Tokens
     engine: ContainerEngine | None
     """Set for ``kind = "container"``."""

@@ -71,7 +71,7 @@ _RUNTIME = frozenset(
 
 DECLARED_CAUSES: Mapping[ProbeName, frozenset[Cause]] = {
     ProbeName.AGENT: frozenset({Cause.AGENT, Cause.BUG}),
-    ProbeName.NETWORK: frozenset({Cause.OFFLINE, Cause.DNS, Cause.BUG}),
+    ProbeName.NETWORK: frozenset({Cause.OFFLINE, Cause.CAPTIVE_PORTAL, Cause.DNS, Cause.BUG}),
     ProbeName.SSH: _DIAL,
     ProbeName.HOST: frozenset({Cause.REMOTE_WEDGED, Cause.DISK_FULL, Cause.BUG}),
     ProbeName.CONTAINER: frozenset(

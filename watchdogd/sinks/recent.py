@@ -24,6 +24,7 @@ _KEPT = 64
 _NEWS = (
     e.Resumed,
     e.ClockStepped,
+    e.NetworkChanged,
     e.LinkUp,
     e.LinkSilent,
     e.LinkSpeaking,

@@ -259,6 +259,9 @@ def _around(event: e.Event, place: Place) -> Line | None:
             )
         case e.Resumed():
             return Line(level="info", text=f"awake again after {event.slept:.0f} s")
+        case e.NetworkChanged(routed=routed):
+            told = "another network" if routed else "no way to the server from here"
+            return Line(level="info", text=told, repeats=("network_changed", str(routed)))
         case e.ClockStepped():
             return Line(level="info", text=f"the clock was set by {event.by:+.1f} s")
         case e.FilesChanged():
