@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 from dataclasses import dataclass, field, replace
 
-from watchdogd.core.commands import Apply, Command, Dial, Fact, Probe, Publish, Wake
+from watchdogd.core.commands import Apply, AskLink, Command, Dial, Fact, Probe, Publish, Wake
 from watchdogd.core.events import (
     ClockStepped,
     ContainerDied,
@@ -112,6 +112,10 @@ class World:
     boot: str = "server-boot"
     """The server's boot id."""
     network: bool = True
+    portal: bool = False
+    """A captive portal answers for everybody, the SSH server included, and canaries are configured."""
+    portal_key: bool = False
+    """The last dial met the portal's host key."""
     dial: Cause | None = None
     """Why a dial fails now; None = it succeeds."""
     dial_permanent: bool = False
@@ -192,6 +196,8 @@ class World:
     applied_at: list[float] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)
     dials: list[float] = field(default_factory=list)
+    asked: list[int] = field(default_factory=list)
+    """Links that were to be asked at once."""
     broken: list[str] = field(default_factory=list)
     recorder: Recorder | None = None
     """Told each step, as by the real loop; the target is called a100."""
@@ -293,6 +299,8 @@ class World:
             case Dial():
                 self.dials.append(self.now)
                 self.answer_dial(command.number)
+            case AskLink():
+                self.asked.append(command.number)
             case Wake():
                 self.wake_at = command.at
             case Publish():
@@ -307,6 +315,11 @@ class World:
     # ------------------------------------------------------------ the link
 
     def answer_dial(self, number: int) -> None:
+        self.portal_key = self.portal and self.network
+        if self.portal_key:
+            refused = DialFailed(number=number, cause=Cause.HOST_KEY, permanent=True, reached=True)
+            self.post(refused, after=self.dial_seconds)
+            return
         if self.dial is None and self.network:
             self.post(LinkUp(number=number), after=self.dial_seconds)
         else:
@@ -438,9 +451,10 @@ class World:
         self.told = {name: getattr(self, name) for name in TRUTH}
         started = self.now
         seen: list[Observation] = [self.one(ProbeName.AGENT, self.agent)]
-        seen.append(self.one(ProbeName.NETWORK, None if self.network else Cause.OFFLINE))
         linked = self.link is not None and not self.silent
-        lost = self.dial or Cause.LINK_LOST
+        away = Cause.CAPTIVE_PORTAL if self.portal and not linked else None
+        seen.append(self.one(ProbeName.NETWORK, away if self.network else Cause.OFFLINE))
+        lost = Cause.HOST_KEY if self.portal_key else self.dial or Cause.LINK_LOST
         dialing = self.state.dialing.dialing is not None and not self.state.dialing.ever_up
         seen.append(self.one(ProbeName.SSH, None if linked else lost, unknown=dialing))
         seen.append(self.one(ProbeName.FORWARD, None))

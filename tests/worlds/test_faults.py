@@ -156,6 +156,17 @@ def wi_fi_off_for_10_minutes(world: World) -> None:
     world.play(60)
 
 
+@fault("F14")
+def a_captive_portal_for_two_hours(world: World) -> None:
+    world.portal = True
+    world.kill_link().play(2 * HOUR)
+    assert world.state.shown is State.OFFLINE
+    assert world.state.verdict.cause is Cause.CAPTIVE_PORTAL
+    assert len(world.dials) <= 1 + 2 * 4
+    world.portal = False
+    world.play(30)
+
+
 @fault("F15", harmless=frozenset({Remedy.RECONNECT}), causes=(Cause.DNS,))
 def names_do_not_resolve(world: World) -> None:
     world.dial = Cause.DNS

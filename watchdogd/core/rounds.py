@@ -108,15 +108,13 @@ def observed(turn: Turn, event: Observed) -> None:
     if not before.round_open or event.round != before.round:
         return
     verdict = judge(event.observations, turn.policy.kind)
-    counts = not (
-        event.stalled
-        or verdict.void
-        or event.started < turn.state.ignore_before
-        or network.unsure_of_the_key(before, event, verdict)
-    )
+    counts = not (event.stalled or verdict.void or event.started < turn.state.ignore_before)
     if counts:
         seeing.take(turn, event)
     if counts and _foreign(turn, event, verdict):
+        counts = False
+    if counts and network.unsure_of_the_key(before, event, verdict):
+        network.met(turn, verdict, event.started)
         counts = False
     if counts:
         quiet.follow(turn, event, verdict)

@@ -1,0 +1,264 @@
+"""This laptop's own network: captive portals, changes, wakes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.core.world import World, healthy
+from watchdogd.core import dialing
+from watchdogd.core.commands import AskLink, Dial, IncidentOpened
+from watchdogd.core.dialing import CROWDED_DIALS, EASED_SECONDS, NEVER, PORTAL_DIAL_SECONDS
+from watchdogd.core.events import DialFailed, LinkSilent, LinkUp, NetworkChanged, Resumed
+from watchdogd.core.link import Dialing
+from watchdogd.core.machine import step
+from watchdogd.core.words import Cause, Phase, State
+
+ANOTHER, GONE = NetworkChanged(routed=True), NetworkChanged(routed=False)
+
+
+def behind_a_portal(**truth: object) -> World:
+    world = healthy(**truth)
+    world.portal = True
+    return world.kill_link().play(20)
+
+
+def refusing(cause: Cause) -> World:
+    """A healthy target to whose server no further dial succeeds; back-offs are as long as they get."""
+    world = healthy(chance=0.99)
+    world.dial, world.dial_permanent = cause, cause is Cause.HOST_KEY
+    return world
+
+
+def told(world: World) -> list[Cause]:
+    return [fact.incident.cause for fact in world.facts if isinstance(fact, IncidentOpened)]
+
+
+# ---------------------------------------------------------------- a captive portal
+
+
+def test_a_portals_host_key_is_no_word_of_the_server() -> None:
+    world = behind_a_portal()
+    assert (world.state.shown, told(world)) == (State.OFFLINE, [])
+    assert world.state.dialing.stopped_by is None
+
+
+def test_once_logged_in_it_connects_at_once_and_nobody_has_to_mend_a_key() -> None:
+    world = behind_a_portal()
+    before = len(world.dials)
+    world.portal = False
+    world.play(6)
+    assert len(world.dials) == before + 1
+    world.play_until(State.UP, 10)
+    assert told(world) == []
+
+
+def test_behind_a_portal_one_dial_in_15_minutes() -> None:
+    world = behind_a_portal()
+    world.dials.clear()
+    world.play(PORTAL_DIAL_SECONDS - 30)
+    assert world.dials == []
+    world.play(4 * PORTAL_DIAL_SECONDS)
+    assert len(world.dials) == 4
+
+
+def test_the_first_round_that_meets_a_portal_holds_the_dials() -> None:
+    world = refusing(Cause.HOST_UNREACHABLE)
+    world.kill_link().play(0.1)
+    world.portal, world.dial = True, None
+    world.play_until_round_open()
+    world.take(world.measure_deep(world.state.round))
+    world.dials.clear()
+    world.take(replace(ANOTHER))
+    assert world.dials == []
+
+
+def test_a_dial_in_spite_of_a_portal_that_is_none_ends_it() -> None:
+    """The canary is what is wrong: a link proves more than any page."""
+    world = healthy()
+    world.portal = True
+    world.kill_link()
+    world.take(DialFailed(number=99, cause=Cause.LINK_LOST, permanent=False, reached=False))
+    world.play(20)
+    world.post(LinkUp(number=100))
+    world.play_until(State.UP, 30)
+
+
+def test_a_key_that_was_refused_long_before_the_portal_stays_refused() -> None:
+    world = refusing(Cause.HOST_KEY)
+    world.kill_link().play(600)
+    assert world.state.dialing.stopped_by is Cause.HOST_KEY
+    world.dials.clear()
+    world.portal = True
+    world.play(600)
+    world.portal = False
+    world.play(3600)
+    assert world.dials == []
+    assert world.state.verdict.cause is Cause.HOST_KEY
+
+
+def test_without_a_portal_a_refused_key_is_told_within_the_next_round() -> None:
+    world = refusing(Cause.HOST_KEY)
+    world.kill_link().play(5)
+    assert told(world) == [Cause.HOST_KEY]
+
+
+def test_a_round_from_before_the_refusal_says_nothing_of_the_key() -> None:
+    """Its canaries were asked before the portal was there, its ssh probe saw the refused key."""
+    world = refusing(Cause.HOST_KEY)
+    world.kill_link().play_until_round_open()
+    early = world.measure_deep(world.state.round)
+    world.now += 0.5
+    refused = DialFailed(number=2, cause=Cause.HOST_KEY, permanent=True, reached=True)
+    world.take(refused)
+    world.take(early)
+    assert world.state.verdict.cause is not Cause.HOST_KEY
+    assert told(world) == []
+
+
+def test_a_portal_is_no_verdict_on_the_runtime_and_no_remedy_runs() -> None:
+    world = behind_a_portal(working=True)
+    world.runtime = Cause.RUNTIME_HUNG
+    world.play(3600)
+    assert (world.applied, told(world), world.broken) == ([], [], [])
+    assert world.state.phase is Phase.BLIND
+
+
+def test_after_a_wake_behind_a_portal_it_is_found_again() -> None:
+    world = behind_a_portal()
+    world.sleep(3600).play(30)
+    assert (world.state.shown, told(world)) == (State.OFFLINE, [])
+    world.portal = False
+    world.play_until(State.UP, 30)
+
+
+# ---------------------------------------------------------------- another network
+
+
+def test_a_link_that_speaks_is_asked_and_nothing_is_dialled() -> None:
+    world = healthy()
+    world.take(ANOTHER)
+    world.play(30)
+    assert (world.asked, world.dials) == ([world.link], [])
+    assert world.state.shown is State.UP
+
+
+def test_where_it_stays_silent_a_link_is_dialled_beside_at_once() -> None:
+    world = healthy()
+    world.take(ANOTHER)
+    at = world.now + 1.25
+    world.post(LinkSilent(number=world.link or 0), after=1.25)
+    world.play(5)
+    assert world.dials == [at]
+
+
+def test_a_silent_link_is_not_asked_and_the_next_is_dialled_at_once() -> None:
+    world = refusing(Cause.HOST_UNREACHABLE)
+    world.freeze_link().play(6.5)
+    assert world.state.dialing.next_at > world.now
+    world.dial = None
+    world.dials.clear()
+    world.take(ANOTHER)
+    assert (world.asked, world.dials) == ([], [world.now])
+
+
+@pytest.mark.parametrize("cause", [Cause.HOST_UNREACHABLE, Cause.DNS, Cause.SSHD_DOWN])
+def test_without_a_link_there_is_a_dial_at_once_whatever_the_back_off_says(cause: Cause) -> None:
+    world = refusing(cause)
+    world.kill_link().play(900)
+    world.dial = None
+    world.take(ANOTHER)
+    world.play(2)
+    assert world.link is not None
+    world.play_until(State.UP, 15)
+
+
+def test_back_from_offline_it_dials_before_any_round_has_said_so() -> None:
+    world = healthy()
+    world.network = False
+    world.kill_link().play(120)
+    assert world.state.shown is State.OFFLINE
+    world.network = True
+    world.dials.clear()
+    world.take(ANOTHER)
+    assert world.dials == [world.now]
+
+
+def test_without_a_way_nothing_is_dialled_and_it_is_looked_at_once() -> None:
+    world = healthy()
+    world.network = False
+    rounds = world.state.round
+    world.take(GONE)
+    assert (world.asked, world.dials) == ([], [])
+    assert world.state.round == rounds + 1
+
+
+def test_a_refused_key_stays_refused_in_any_network() -> None:
+    world = refusing(Cause.HOST_KEY)
+    world.kill_link().play(60)
+    world.dials.clear()
+    for _ in range(5):
+        world.take(ANOTHER)
+        world.play(30)
+    assert world.dials == []
+
+
+def test_a_network_that_comes_and_goes_does_not_hammer_on_sshd() -> None:
+    world = refusing(Cause.SSHD_REJECTS)
+    world.kill_link()
+    for _ in range(600):
+        world.take(ANOTHER)
+        world.play(1)
+    assert len(world.dials) <= CROWDED_DIALS + 12
+
+
+# ---------------------------------------------------------------- a wake
+
+
+def test_after_a_wake_the_link_is_asked_at_once() -> None:
+    world = healthy()
+    state, commands = step(world.state, Resumed(slept=60.0), world.policy, world.env())
+    assert AskLink(number=world.link or 0) in commands
+    assert not any(isinstance(command, Dial) for command in commands)
+    assert state.phase is Phase.BLIND
+
+
+def failed(reached: bool = False) -> DialFailed:
+    return DialFailed(number=1, cause=Cause.HOST_UNREACHABLE, permanent=False, reached=reached)
+
+
+def test_failures_within_a_minute_of_a_wake_do_not_lengthen_the_back_off() -> None:
+    world = World(chance=0.99)
+    known = dialing.reset(Dialing(attempt=9), world.env())
+    for _ in range(20):
+        known = dialing.dial_failed(known, failed(), world.env())
+        assert known.next_at - world.now <= 1.0
+    world.now += EASED_SECONDS
+    for _ in range(20):
+        known = dialing.dial_failed(known, failed(), world.env())
+    assert known.next_at - world.now > 30
+
+
+def test_but_a_server_that_was_reached_is_knocked_at_no_oftener() -> None:
+    world = World()
+    known = dialing.reset(Dialing(), world.env())
+    for _ in range(4):
+        known = dialing.dial_failed(known, failed(reached=True), world.env())
+    assert known.next_at - world.now >= 15
+
+
+def test_wi_fi_that_needs_a_minute_costs_seconds_once_it_is_there() -> None:
+    world = refusing(Cause.HOST_UNREACHABLE)
+    world.sleep(3600).kill_link().play(50)
+    world.dial = None
+    at = world.now
+    while world.link is None:
+        world.play(0.1)
+    assert world.now - at <= 1.2
+
+
+def test_what_is_doubted_ends_with_a_link() -> None:
+    world = World()
+    doubted = Dialing(host_key_after=NEVER)
+    assert dialing.link_up(doubted, LinkUp(number=3), world.env()).host_key_after == 0.0
