@@ -500,6 +500,14 @@ MUTANTS = (
         "refused_login",
     ),
     Mutant(
+        "a-login-for-each-stall",
+        "make before break: a budget",
+        "dialing.py",
+        "    many = len(_lately(dialing.beside, env)) > CROWDED_DIALS",
+        "    many = False",
+        "not_answered_by_a_login",
+    ),
+    Mutant(
         "observe-acts",
         "I12",
         "choose.py",

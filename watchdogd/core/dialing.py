@@ -39,8 +39,10 @@ UNANSWERED_SECONDS = 120.0
 
 def link_up(dialing: Dialing, event: LinkUp, env: Env) -> Dialing:
     """A new link serves; the one it replaces is the caller's to close."""
+    beside = _lately(dialing.beside, env)
     return replace(
         dialing,
+        beside=(*beside, env.run) if dialing.up is not None else beside,
         up=event.number,
         silent=False,
         up_since=env.run,
@@ -64,7 +66,8 @@ def link_silent(dialing: Dialing, event: LinkSilent, env: Env) -> Dialing:
     if event.number != dialing.up or dialing.silent:
         return dialing
     silent = replace(dialing, silent=True, lost_at=env.run, lost_cause=Cause.LINK_LOST)
-    return _after_loss(silent, env)
+    asked = _after_loss(silent, env)
+    return replace(asked, next_at=max(asked.next_at, _rest_until(dialing, env)))
 
 
 def link_speaking(dialing: Dialing, event: LinkSpeaking) -> Dialing:
@@ -87,7 +90,10 @@ def link_lost(dialing: Dialing, event: LinkLost, env: Env) -> Dialing:
         lost_cause=Cause.LINK_LOST,
         failure_detail=event.detail,
     )
-    return gone if was_silent else _after_loss(gone, env)
+    if not was_silent:
+        return _after_loss(gone, env)
+    rests = dialing.next_at == _rest_until(dialing, env)
+    return replace(gone, next_at=env.run) if rests else gone
 
 
 def _after_loss(dialing: Dialing, env: Env) -> Dialing:
@@ -102,7 +108,7 @@ def _after_loss(dialing: Dialing, env: Env) -> Dialing:
 
 def dial_failed(dialing: Dialing, event: DialFailed, env: Env) -> Dialing:
     """A dial ended without a link: when, if ever, is the next one."""
-    charged = tuple(at for at in dialing.charged if env.run - at < FORGET_SECONDS)
+    charged = _lately(dialing.charged, env)
     if event.reached:
         charged = (*charged, env.run)
     ended = replace(
@@ -146,7 +152,18 @@ def _pause(dialing: Dialing, event: DialFailed, env: Env) -> float:
 
 
 def _crowded(dialing: Dialing, env: Env) -> bool:
-    return sum(env.run - at < FORGET_SECONDS for at in dialing.charged) > CROWDED_DIALS
+    return len(_lately(dialing.charged, env)) > CROWDED_DIALS
+
+
+def _lately(times: tuple[float, ...], env: Env) -> tuple[float, ...]:
+    return tuple(at for at in times if env.run - at < FORGET_SECONDS)
+
+
+def _rest_until(dialing: Dialing, env: Env) -> float:
+    """Before then no link is dialled beside a silent one: a line that stalls again and again is not answered
+    by a login each time. A link that ended is not concerned, nobody is served without another."""
+    many = len(_lately(dialing.beside, env)) > CROWDED_DIALS
+    return dialing.beside[-1] + CROWDED_SECONDS if many else 0.0
 
 
 def freed(dialing: Dialing, env: Env) -> Dialing:
@@ -161,7 +178,7 @@ def reset(dialing: Dialing, env: Env) -> Dialing:
     pause of one who knocked at sshd too often."""
     if dialing.stopped_by is not None:
         return dialing
-    at = dialing.next_at if _crowded(dialing, env) else env.run
+    at = dialing.next_at if _crowded(dialing, env) else max(env.run, _rest_until(dialing, env))
     return replace(dialing, attempt=0, rejects=0, next_at=at, eased_until=env.run + EASED_SECONDS)
 
 

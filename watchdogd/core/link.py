@@ -44,6 +44,8 @@ class Dialing:
     network that is what it seems, or none was; without end: it was a captive portal's."""
     charged: tuple[float, ...] = ()
     """``run`` times of dials that reached sshd without being let in, last 10 minutes."""
+    beside: tuple[float, ...] = ()
+    """``run`` times at which a link took the place of a silent one, last 10 minutes."""
     port_holder: str = ""
     """Who holds the local port, if it is not ours; empty if it is ours."""
     port_bound: bool = False

@@ -1,0 +1,63 @@
+"""Dials beside a silent link: at once, and still within a budget."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from watchdogd.core import dialing
+from watchdogd.core.events import LinkLost, LinkSilent, LinkUp
+from watchdogd.core.link import Dialing
+from watchdogd.core.model import Env
+
+EVERY = 40.0
+"""Seconds between two stalls: longer than a link must live to be replaced at once."""
+
+
+def at(run: float) -> Env:
+    return Env(run=run, boot=run, wall=run, boot_id="boot", chance=0.5)
+
+
+def stalled(times: int) -> tuple[Dialing, float]:
+    """A line that stalled so often, each time answered by a link beside; and the time after the last."""
+    known = dialing.link_up(Dialing(), LinkUp(number=1), at(0.0))
+    for number in range(2, times + 2):
+        run = (number - 1) * EVERY
+        known = dialing.link_silent(known, LinkSilent(number=number - 1), at(run))
+        assert dialing.due(known, at(run)), number
+        known = replace(known, dialing=number)
+        known = dialing.link_up(known, LinkUp(number=number), at(run + 1.0))
+    return known, times * EVERY + 1.0
+
+
+def test_a_line_that_stalls_again_and_again_is_not_answered_by_a_login_each_time() -> None:
+    known, last = stalled(dialing.CROWDED_DIALS + 1)
+    now = last + 20.0
+    known = dialing.link_silent(known, LinkSilent(number=known.up or 0), at(now))
+    assert not dialing.due(known, at(now))
+    assert dialing.due(known, at(last + dialing.CROWDED_SECONDS))
+
+
+@pytest.mark.parametrize("again", [20.0, 59.0])
+def test_a_link_that_ends_meanwhile_is_replaced_at_once(again: float) -> None:
+    known, last = stalled(dialing.CROWDED_DIALS + 1)
+    number = known.up or 0
+    known = dialing.link_silent(known, LinkSilent(number=number), at(last + 15.0))
+    known = dialing.link_lost(known, LinkLost(number=number), at(last + again))
+    assert dialing.due(known, at(last + again))
+
+
+def test_a_change_of_network_does_not_lift_it() -> None:
+    known, last = stalled(dialing.CROWDED_DIALS + 1)
+    known = dialing.link_silent(known, LinkSilent(number=known.up or 0), at(last + 15.0))
+    known = dialing.reset(known, at(last + 16.0))
+    assert not dialing.due(known, at(last + 16.0))
+    assert dialing.due(known, at(last + dialing.CROWDED_SECONDS))
+
+
+def test_ten_minutes_later_it_is_forgotten() -> None:
+    known, last = stalled(dialing.CROWDED_DIALS + 1)
+    later = last + dialing.FORGET_SECONDS
+    known = dialing.link_silent(known, LinkSilent(number=known.up or 0), at(later))
+    assert dialing.due(known, at(later))
