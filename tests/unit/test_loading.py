@@ -10,7 +10,7 @@ import pytest
 
 from watchdogd.core.words import Kind, Mode
 from watchdogd.errors import ConfigError, Problem
-from watchdogd.loading import as_toml, config_path, config_secrets, load, state_dir, worst_case
+from watchdogd.loading import as_toml, cautions, config_path, config_secrets, load, state_dir
 from watchdogd.settings import (
     Address,
     AgentSettings,
@@ -77,7 +77,7 @@ def test_the_shipped_example_is_the_defaults(home: dict[str, str]) -> None:
     )
     agent = AgentSettings(state_dir=f"{home['XDG_STATE_HOME']}/watchdogd")
     assert settings == Settings(agent=agent, targets={"a100": target}, files=(str(SHIPPED),))
-    assert worst_case(settings) == ()
+    assert cautions(settings) == ()
 
 
 def test_the_shipped_example_has_every_key_that_is_built_and_no_other() -> None:
@@ -235,21 +235,70 @@ def test_what_is_shown_has_no_secret(loaded: Load) -> None:
 
 
 def test_promises_that_cannot_be_kept_are_named(loaded: Load) -> None:
-    assert worst_case(loaded(MINIMAL)) == ()
-    late = worst_case(loaded(with_target('ssh.keepalive = "11s"')))
+    assert cautions(loaded(MINIMAL)) == ()
+    late = cautions(loaded(with_target('ssh.keepalive = "11s"')))
     assert len(late) == 1
     assert "15.25s" in late[0]
     assert "targets.a" in late[0]
     assert (
-        len(worst_case(loaded(with_target('ssh.keepalive = "30s"\nforward.objective = "2m"')))) == 1
+        len(cautions(loaded(with_target('ssh.keepalive = "30s"\nforward.objective = "2m"')))) == 1
     )
 
 
 def test_a_forward_that_would_reach_itself_is_named(loaded: Load) -> None:
     here = MINIMAL.replace('"h"', '"127.0.0.1"', 1)
-    (told,) = worst_case(loaded(here))
+    (told,) = cautions(loaded(here))
     assert "the forward would reach itself" in told
-    assert worst_case(loaded(here + 'forward.local = "127.0.0.1:9001"\n')) == ()
+    assert cautions(loaded(here + 'forward.local = "127.0.0.1:9001"\n')) == ()
+
+
+SESSION = (
+    '[targets.a]\nssh.host = "h"\nruntime.kind = "session"\nruntime.session.command = "{command}"\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("jupyter server --port=9000", ""),
+        ("jupyter lab --ServerApp.port 9000", ""),
+        ("run-my-runtime", ""),
+        ("jupyter lab --port=8888", "says port 8888, and the forward leads to 9000"),
+        ("exec my-server --port 70", "says port 70"),
+        ("jupyter-lab --no-browser", "Jupyter takes 8888"),
+        ("jupyter server --port=9000 --ServerApp.token=x", "sets a token"),
+    ],
+)
+def test_a_session_whose_command_does_not_fit_is_warned_of(
+    loaded: Load, command: str, said: str
+) -> None:
+    told = cautions(loaded(SESSION.format(command=command)))
+    assert [said in line for line in told] == [True] * bool(said)
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ('probe.interval = "2s"', "probe.suspect_interval is longer"),
+        ("heal.destructive_per_6h = 9", "the lower one counts"),
+    ],
+)
+def test_numbers_that_do_not_fit_each_other_are_warned_of(
+    loaded: Load, lines: str, said: str
+) -> None:
+    (told,) = cautions(loaded(with_target(lines)))
+    assert told.startswith("targets.a: ")
+    assert said in told
+
+
+def test_two_targets_that_mean_the_same_are_warned_of(loaded: Load) -> None:
+    second = '[targets.b]\nssh.host = "h"\nruntime.container.image = "i"\nforward.local = "127.0.0.1:9001"\n'
+    told = cautions(loaded(MINIMAL + second))
+    assert told == (
+        "targets.b: forward.remote 127.0.0.1:9000 is that of targets.a, on the same server",
+        'targets.b: runtime.session.name "colab_session" is that of targets.a, on the same server',
+    )
+    assert cautions(loaded(MINIMAL + second.replace('"h"', '"other"'))) == ()
 
 
 # ---------------------------------------------------------------- what is refused

@@ -27,7 +27,7 @@ from watchdogd.app.once import FirstRound
 from watchdogd.app.reload import Reloaded
 from watchdogd.app.results import CheckResult, exit_code
 from watchdogd.errors import Transient
-from watchdogd.loading import Source, config_secrets, worst_case
+from watchdogd.loading import Source, cautions, config_secrets
 from watchdogd.loop import INBOX_WAIT
 from watchdogd.settings import Secret, Settings
 from watchdogd.sinks.log import configure
@@ -158,7 +158,7 @@ def _beginning(settings: Settings, *, once: bool, dry_run: bool) -> str:
 
 def _warn(settings: Settings) -> None:
     """What `config check` warns of: a service's owner may never have called that."""
-    for line in worst_case(settings):
+    for line in cautions(settings):
         log.warning("%s", line)
 
 

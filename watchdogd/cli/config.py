@@ -10,7 +10,7 @@ from watchdogd.cli import output
 from watchdogd.cli.subverbs import SubVerbs
 from watchdogd.cli.unbuilt import CONFIG_VERBS
 from watchdogd.errors import ConfigError
-from watchdogd.loading import as_toml, config_files, config_path, load, worst_case
+from watchdogd.loading import as_toml, cautions, config_files, config_path, load
 from watchdogd.settings import Settings
 
 SCHEMA = "watchdogd.config/1"
@@ -32,7 +32,8 @@ def config(ctx: click.Context) -> int | None:
 @click.option("--json", "as_json", is_flag=True, help="The result as JSON (watchdogd.config/1).")
 @output.common
 def check(as_json: bool) -> int:
-    """Report every problem at once; warn of promises that the settings cannot keep."""
+    """Report every problem at once; warn of promises that the settings cannot keep, and of settings
+    that do not fit each other."""
     try:
         settings = load(output.config_option(), os.environ)
         engines = _engines(settings)
@@ -45,7 +46,7 @@ def check(as_json: bool) -> int:
             output.emit({"schema": SCHEMA, "ok": False, "problems": problems, "warnings": []})
             return output.CONFIG
         raise
-    warnings = worst_case(settings)
+    warnings = cautions(settings)
     if as_json:
         answer = {"ok": True, "problems": [], "warnings": list(warnings), "engines": engines}
         output.emit({"schema": SCHEMA, **answer, "files": list(settings.files)})

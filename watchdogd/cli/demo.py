@@ -38,7 +38,7 @@ def demo(more_seconds: float, keep: bool) -> None:
 
     Starts a private SSH server and a Jupyter runtime on loopback, runs the real agent on them, and
     makes one fault after another. Exits 0 only if each was found, named and healed as it should be.
-    Takes under three minutes; needs no root, no Docker, no GPU.
+    Takes two to four minutes; needs no root, no Docker, no GPU.
     """
     from watchdogd.demo.performance import perform
 

@@ -3,7 +3,7 @@
 The first step of the data flow: it happens at the start and again on each reload, and nothing starts
 from a configuration that is not whole. ``files`` reads, ``keys`` is the table of all keys, ``values``
 parses, ``table`` applies the one to the other, ``build`` makes records and ties keys together,
-``show`` is the way back to TOML.
+``show`` is the way back to TOML, ``warn`` and ``mismatch`` say what is allowed and likely not meant.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ from watchdogd.loading.show import as_toml, config_secrets
 from watchdogd.loading.source import Source
 from watchdogd.loading.table import Table, dotted, parse_table
 from watchdogd.loading.values import duration
-from watchdogd.loading.warn import worst_case
+from watchdogd.loading.warn import cautions
 from watchdogd.settings import Settings, TargetSettings
 
 __all__ = [
     "Source",
     "as_toml",
+    "cautions",
     "config_files",
     "config_path",
     "config_secrets",
@@ -38,7 +39,6 @@ __all__ = [
     "load",
     "source",
     "state_dir",
-    "worst_case",
 ]
 
 _BUILT = ("agent", "defaults", "targets")

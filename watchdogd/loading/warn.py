@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from watchdogd.loading.mismatch import mismatches
 from watchdogd.loading.values import duration_text
 from watchdogd.settings import Settings, TargetSettings
 
@@ -12,7 +13,12 @@ _HARD_LIMIT = 60.0
 _THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-def worst_case(settings: Settings) -> tuple[str, ...]:
+def cautions(settings: Settings) -> tuple[str, ...]:
+    """All that is allowed and likely not meant: what ``config check`` warns of, and ``run`` at its start."""
+    return (*_worst_case(settings), *mismatches(settings))
+
+
+def _worst_case(settings: Settings) -> tuple[str, ...]:
     """One warning for each promise that cannot be kept; empty if all can.
 
     A link fell silent just after an answer: the next question comes a keepalive later, 1 s after that its
