@@ -122,6 +122,7 @@ class TestWays:
         configure(host("gpu", server, "ProxyJump bastion") + jump)
         assert refusal(openssh(SshSettings(host="gpu"), tmp_path)).cause is Cause.HOST_KEY
         assert not known.exists()
+        assert str(known) in choose(SshSettings(host="gpu"), soon()).hop_files  # so it is watched
 
     def test_a_jump_host_that_is_down_costs_the_server_nothing(
         self, configure: Configure, sshd: Sshd, tmp_path: Path

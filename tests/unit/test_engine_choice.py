@@ -30,7 +30,8 @@ def chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Chosen:
         # without a configuration, and for a jump host by its name, it prints other things
         program.write_text(
             '#!/bin/sh\ncase "$*" in *"-F none"*) echo "ciphers a,b"; exit ;; '
-            f'*"-- bastion") echo "hostname 192.0.2.1"; exit ;; esac\ncat {tmp_path}/lines\n'
+            f'*"-- bastion") echo "hostname 192.0.2.1\nuserknownhostsfile /known/b\n'
+            f'identityfile /key/b"; exit ;; esac\ncat {tmp_path}/lines\n'
         )
         program.chmod(0o755)
         settings = SshSettings(host="gpu", engine=engine, known_hosts=str(known))
@@ -68,6 +69,12 @@ def test_each_need_is_named(chosen: Chosen, line: str, hop: str) -> None:
     assert (plan.engine, why(plan), plan.first_hop) == ("openssh", f"openssh ({line})", hop)
     with pytest.raises(ConfigError, match=line.split()[0]):
         chosen(f"hostname abc.com\n{line}\n", "sshtunnel")
+
+
+def test_the_files_that_a_jump_host_is_known_by_are_the_targets_own(chosen: Chosen) -> None:
+    plan = chosen("hostname abc.com\nproxyjump bastion\n")
+    assert {"/known/b", "/key/b"} <= set(plan.hop_files)
+    assert chosen("hostname abc.com\n", "openssh").hop_files == ()
 
 
 def test_without_the_program_openssh_is_refused(

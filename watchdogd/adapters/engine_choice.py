@@ -10,9 +10,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from watchdogd.adapters.host_keys import look_up
-from watchdogd.adapters.openssh_hops import parse_hops
+from watchdogd.adapters.openssh_hops import Hop, parse_hops
 from watchdogd.adapters.ssh_needs import Need, one
-from watchdogd.adapters.ssh_resolve import SshPlan, ask_ssh, expand, resolve, resolve_argv
+from watchdogd.adapters.ssh_resolve import (
+    SshPlan,
+    ask_ssh,
+    expand,
+    plan_from,
+    resolve,
+    resolve_argv,
+)
 from watchdogd.errors import ConfigError, Permanent, Problem
 from watchdogd.ports import Clock, Deadline
 from watchdogd.settings import Settings, SshSettings
@@ -99,4 +106,19 @@ def _way(plan: SshPlan, deadline: Deadline) -> SshPlan:
             break
         hops = (*before, *hops)
     first = _KNOWN_TO_THE_COMMAND if "proxycommand" in nearest else ""
-    return replace(plan, first_hop=first or one(nearest, "hostname", hops[0].host), jumps=hops)
+    return replace(
+        plan,
+        first_hop=first or one(nearest, "hostname", hops[0].host),
+        jumps=hops,
+        hop_files=_hop_files(hops, deadline),
+    )
+
+
+def _hop_files(hops: Iterable[Hop], deadline: Deadline) -> tuple[str, ...]:
+    """Whose change may let a login to one of the jump hosts succeed; as ssh itself has them there."""
+    found: dict[str, None] = {}
+    for hop in hops:
+        options = ask_ssh(["ssh", "-G", *hop.argv()], deadline) or {}
+        plan = plan_from(SshSettings(host=hop.host), options)
+        found |= dict.fromkeys((*plan.known_hosts, *plan.identity_files))
+    return tuple(found)

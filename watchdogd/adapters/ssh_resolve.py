@@ -56,6 +56,8 @@ class SshPlan:
     """What this machine itself connects to, if that is not ``host``."""
     jumps: tuple[Hop, ...] = ()
     """The jump hosts on the way, nearest first."""
+    hop_files: tuple[str, ...] = ()
+    """Absolute: the known_hosts and key files of those. Need not exist."""
     host_key_alias: str = ""
     agent_socket: str = ""
     """Where the agent listens, if not at ``SSH_AUTH_SOCK``."""

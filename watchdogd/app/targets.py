@@ -80,7 +80,8 @@ class InService:
     def files(self) -> frozenset[Path]:
         """Those whose change may make a refused login work."""
         plan = self.parts.plan
-        return frozenset(Path(name) for name in (*plan.known_hosts, *plan.identity_files))
+        own = (*plan.known_hosts, *plan.identity_files)
+        return frozenset(Path(name) for name in (*own, *plan.hop_files))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
