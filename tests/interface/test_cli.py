@@ -253,6 +253,16 @@ def test_the_configuration_is_found_by_variable_and_by_flag(run: Run, config: Pa
     assert run("config", "path", WATCHDOGD_CONFIG=str(config)).stdout == f"{config}\n"
 
 
+def test_config_path_says_when_there_is_no_such_file(run: Run, tmp_path: Path) -> None:
+    done = run("config", "path")
+    file = f"{tmp_path}/.config/watchdogd/config.toml"
+    assert (done.returncode, done.stdout, done.stderr) == (
+        0,
+        f"{file}\n",
+        f"{file} is not there yet\n",
+    )
+
+
 def test_config_check(run: Run, config: Path) -> None:
     done = run("--config", config, "config", "check")
     assert (done.returncode, done.stdout, done.stderr) == (0, "fine: 2 targets (a100, h200)\n", "")
@@ -558,7 +568,7 @@ def orders(tmp_path: Path, environ: dict[str, str]) -> Iterator[ControlServer]:
     ("args", "code", "said"),
     [
         (["pause", "a100"], 0, "a100 is paused; end it: watchdogd resume a100"),
-        (["pause", "a100", "--for", "2h"], 0, "a100 is paused"),
+        (["pause", "a100", "--for", "2h"], 0, "a100 is paused; "),
         (["resume", "a100"], 0, "a100 is no longer paused"),
         (["approve", "a100"], 0, "of a100 is allowed, within 30 minutes"),
         (["reset", "a100"], 0, "a100 is judged afresh"),

@@ -219,6 +219,13 @@ def test_an_event_of_a_newer_version_is_78_with_its_line(say: Say, log: Path) ->
     assert say(log.parent)[0] == 78  # a folder
 
 
+def test_the_folder_of_the_events_names_the_file_that_is_meant(say: Say, tmp_path: Path) -> None:
+    (tmp_path / "events.jsonl").touch()
+    code, _, err = say(tmp_path)
+    assert code == 78
+    assert f"try: watchdogd simulate {tmp_path}/events.jsonl\n" in err
+
+
 @pytest.mark.parametrize("args", [[], ["a", "b"], ["--target"], ["a", "--nonsense"]])
 def test_wrong_usage_is_64(say: Say, args: list[str]) -> None:
     assert say(*args)[0] == 64

@@ -32,8 +32,10 @@ def config(ctx: click.Context) -> int | None:
 @click.option("--json", "as_json", is_flag=True, help="The result as JSON (watchdogd.config/1).")
 @output.common
 def check(as_json: bool) -> int:
-    """Report every problem at once; warn of promises that the settings cannot keep, and of settings
-    that do not fit each other."""
+    """Report every problem at once.
+
+    Warns of promises that the settings cannot keep, and of settings that do not fit each other.
+    """
     try:
         settings = load(output.config_option(), os.environ)
         engines = _engines(settings)
@@ -74,7 +76,10 @@ def _engines(settings: Settings) -> dict[str, str]:
 @config.command()
 @output.common
 def show() -> int:
-    """Print the whole effective configuration as TOML, defaults included, secrets masked."""
+    """Print what is in force, as TOML.
+
+    The whole configuration, defaults included, secrets masked.
+    """
     click.echo(as_toml(load(output.config_option(), os.environ)), nl=False)
     return output.FINE
 
@@ -82,7 +87,13 @@ def show() -> int:
 @config.command()
 @output.common
 def path() -> int:
-    """Print the file that is read, and those of conf.d that are merged, one a line."""
-    for file in config_files(config_path(output.config_option(), os.environ)):
+    """Print the files that are read.
+
+    The configuration, and the files of conf.d that are merged with it, one a line.
+    """
+    main = config_path(output.config_option(), os.environ)
+    for file in config_files(main):
         click.echo(str(file))
+    if not main.exists():
+        output.message(f"{main} is not there yet")
     return output.FINE

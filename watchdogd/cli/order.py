@@ -159,9 +159,8 @@ def _simple(verb: str, target: str, as_json: bool, **more: object) -> int:
 def _told(verb: str, target: str, answer: Mapping[str, Any]) -> str:
     match verb:
         case "pause":
-            return f"{target} is paused" + (
-                "" if answer["until"] else f"; end it: watchdogd resume {target}"
-            )
+            ends = "it ends by itself, or with" if answer["until"] else "end it:"
+            return f"{target} is paused; {ends} watchdogd resume {target}"
         case "resume":
             return f"{target} is no longer paused"
         case "approve":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -65,7 +67,10 @@ class Log:
             raise output.ExitWith(f"{self._name()}: {error}", output.CONFIG) from error
         except OSError as error:
             why = error.strerror or str(error)
-            raise output.ExitWith(f"{self._name()} cannot be read: {why}", output.CONFIG) from error
+            newest = os.path.join(self.file, "events.jsonl")
+            mend = f"watchdogd simulate {shlex.quote(newest)}" if os.path.isfile(newest) else ""
+            told = f"{self._name()} cannot be read: {why}"
+            raise output.ExitWith(told, output.CONFIG, mend) from error
         if self._target is not None and self._target not in self.targets:
             output.pick(self._target, sorted(self._seen))
 

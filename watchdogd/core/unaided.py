@@ -48,9 +48,10 @@ UNAIDED: dict[Cause, Unaided] = {
         "allow it on the server, or ask whoever runs it",
     ),
     Cause.PORT_CONFLICT: Unaided(
-        "another program holds the local port of the forward, and is left alone",
+        "the local port of the forward is another program's, which is left alone",
         "yes, once that port is free: it is tried again and again",
-        "end that program, or set another port (forward.local) in the configuration",
+        "set another port (forward.local) in the configuration, or end that program, if it is not the "
+        "runtime itself",
     ),
     Cause.WRONG_SERVER: Unaided(
         "what answers there is not the configured runtime, and is left alone",
