@@ -11,11 +11,12 @@ import pytest
 from tests.fakes_ssh import FakeEngine, FakeLink
 from tests.lab.sshd import Sshd, free_port
 from tests.lab.tcp_server import TcpServer, answer_http
-from tests.ports.test_forward import Quiet, get, soon
+from tests.ports.test_forward import Quiet, await_true, get, soon
 from tests.ports.test_ssh_engine import KEEPALIVE, MAKERS
+from watchdogd.adapters import self_reach
 from watchdogd.adapters.clock import SystemClock
 from watchdogd.adapters.forward import ListeningForward
-from watchdogd.adapters.self_reach import this_machine
+from watchdogd.adapters.self_reach import SelfReach, this_machine
 from watchdogd.core.words import Cause
 from watchdogd.errors import Transient
 from watchdogd.ports import HOLDER_RUNTIME, OWN_ANSWER_HEADER, Link
@@ -93,6 +94,34 @@ def test_another_machine_behind_this_ones_port_is_asked_once(forward: ListeningF
             assert get(forward.address).status == 200
         assert link.opened == 4
         assert forward.facts().bound
+
+
+def test_a_runtime_that_hangs_is_looked_at_three_times_and_then_used(
+    forward: ListeningForward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(self_reach, "_ANSWER_SECONDS", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as hung:
+        link = over(FakeEngine(CLOCK).dial(soon(), Quiet()), Address(*hung.getsockname()))
+        forward.use(link)  # type: ignore[arg-type]
+        local = forward.address
+        for count in (2, 4, 6, 7):
+            with socket.create_connection((local.host, local.port), 5) as client:
+                client.sendall(b"GET / HTTP/1.1\r\n\r\n")
+                await_true(lambda count=count: link.opened == count)  # type: ignore[misc]
+        assert forward.facts().bound
+
+
+def test_a_look_that_arrives_late_still_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(self_reach, "_ANSWER_SECONDS", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        here = Address(*listener.getsockname())
+        found = SelfReach(CLOCK)
+        link = FakeEngine(CLOCK).dial(soon(), Quiet())
+        assert not found.ask(link, here, soon())  # nobody accepted in time
+        with listener.accept()[0] as client:
+            assert found.is_ours(client)
+        assert found.proved()
+        assert found.ask(link, here, soon())
 
 
 def test_a_runtime_that_is_not_there_yet_is_no_loop() -> None:

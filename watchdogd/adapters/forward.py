@@ -8,7 +8,6 @@ reconnect and never sees a connection whose server was not verified.
 from __future__ import annotations
 
 import errno
-import ipaddress
 import logging
 import socket
 import socketserver
@@ -21,11 +20,11 @@ import sshtunnel
 from watchdogd.adapters.bounded import within
 from watchdogd.adapters.forward_answer import Refusal, refuse
 from watchdogd.adapters.forward_slot import Slot
-from watchdogd.adapters.port_holder import conflict
-from watchdogd.adapters.pump import Meter, pump
+from watchdogd.adapters.port_holder import conflict, loopback_family
+from watchdogd.adapters.pump import Meter, has_left, pump
 from watchdogd.adapters.self_reach import SelfReach
 from watchdogd.core.words import Cause
-from watchdogd.errors import ConfigError, Permanent, Problem, Transient
+from watchdogd.errors import Permanent, Transient
 from watchdogd.ports import HOLDER_RUNTIME, Clock, Deadline, ForwardFacts, Link, Stream
 from watchdogd.settings import Address
 
@@ -146,7 +145,7 @@ class ListeningForward:
         Raises ``ConfigError`` unless ``local`` is a loopback address.
         """
         self.name = name
-        self.family = _loopback_family(local)
+        self.family = loopback_family(local)
         self._local = local
         self._remote = remote
         self._clock = clock
@@ -311,7 +310,7 @@ class ListeningForward:
             with suppress(OSError):
                 client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             ours = self._itself is not None and self._itself.is_ours(client)
-            if not ours and not _has_left(client):
+            if not ours and not has_left(client):
                 self._serve(client)
         finally:
             with self._lock:
@@ -375,32 +374,6 @@ class ListeningForward:
             self._slot.await_other(link, _LOOK_SECONDS)
         else:
             self._slot.drop(link)
-
-
-def _loopback_family(local: Address) -> socket.AddressFamily:
-    try:
-        address = ipaddress.ip_address(local.host)
-    except ValueError:
-        address = None
-    if address is None or not address.is_loopback:
-        problem = Problem(
-            file="forward",
-            key="forward.local",
-            found=str(local),
-            allowed="a loopback address, such as 127.0.0.1:9000",
-        )
-        raise ConfigError((problem,))
-    return socket.AF_INET if address.version == 4 else socket.AF_INET6
-
-
-def _has_left(client: socket.socket) -> bool:
-    """True if the client went away while it waited; one that sent something has not."""
-    try:
-        return client.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
 
 
 def _quiet_logger() -> logging.Logger:

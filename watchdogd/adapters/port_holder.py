@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import ipaddress
 import os
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from watchdogd.errors import ConfigError, Problem
 from watchdogd.ports import HOLDER_SYSTEM
 from watchdogd.settings import Address
 
@@ -44,6 +46,23 @@ def conflict(local: Address, error: OSError | None) -> str:
         return holder_of(local.port) if local.port else UNKNOWN
     # A privileged port, or an address that this machine lacks: nobody is to be ended.
     return f"{HOLDER_SYSTEM} ({error.strerror if error is not None else 'cannot be bound'})"
+
+
+def loopback_family(local: Address) -> socket.AddressFamily:
+    """For a listener there. Raises ``ConfigError`` unless it is a literal loopback address."""
+    try:
+        address = ipaddress.ip_address(local.host)
+    except ValueError:
+        address = None
+    if address is None or not address.is_loopback:
+        problem = Problem(
+            file="forward",
+            key="forward.local",
+            found=str(local),
+            allowed="a loopback address, such as 127.0.0.1:9000",
+        )
+        raise ConfigError((problem,))
+    return socket.AF_INET if address.version == 4 else socket.AF_INET6
 
 
 def refused_bind(local: Address) -> OSError | None:

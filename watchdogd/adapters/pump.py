@@ -41,6 +41,16 @@ class Meter:
             return self._sent, self._received
 
 
+def has_left(client: socket.socket) -> bool:
+    """True if the client went away while it waited; one that sent something has not."""
+    try:
+        return client.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
 def pump(client: socket.socket, stream: Stream, meter: Meter) -> None:
     """Copies until both halves ended or one side is gone; closes both.
 

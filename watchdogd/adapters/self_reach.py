@@ -17,6 +17,7 @@ from watchdogd.settings import Address
 
 _ANSWER_SECONDS = 2.0
 """For whoever is there to answer a request that it does not know."""
+_LOOKS = 3
 _PEEK_SECONDS = 1.0
 _LOOK_SECONDS = 0.01
 
@@ -43,33 +44,39 @@ class SelfReach:
         self._clock = clock
         self._request = f"GET /watchdogd-{secrets.token_hex(16)} HTTP/1.0\r\n\r\n".encode()
         self._asking = threading.Lock()
-        self._asked = False
+        self._open = False
+        """A look was made, and nobody answered it yet: it may still arrive here."""
         self._met = threading.Event()
-        self._sound: Link | None = None
+        self._looked_over: Link | None = None
+        self._looks = 0
+        self._trusted: Link | None = None
 
     def proved(self) -> bool:
         """It leads back to its own listener."""
         return self._met.is_set()
 
     def ask(self, link: Link, remote: Address, deadline: Deadline) -> bool:
-        """Look once for each link where ``remote`` leads; True if back to us. Raises as ``Link.open``.
+        """Look where ``remote`` leads, once for each link; True if back to us. Raises as ``Link.open``.
 
-        Clients that come meanwhile wait for the outcome.
+        Clients that come meanwhile wait for the outcome. A runtime that hangs answers no look: after a
+        few the link is used, and a look that arrives here later still tells.
         """
         with self._asking:
-            if link is self._sound or self.proved():
+            if link is self._trusted or self.proved():
                 return self.proved()
-            self._asked = True
-            try:
-                if self._answered(link, remote, deadline):
-                    self._sound = link
-            finally:
-                self._asked = False
+            if link is not self._looked_over:
+                self._looked_over, self._looks = link, 0
+            self._looks += 1
+            self._open = True
+            answered = self._answered(link, remote, deadline)
+            self._open = not answered
+            if answered or self._looks >= _LOOKS:
+                self._trusted = link
             return self.proved()
 
     def is_ours(self, client: socket.socket) -> bool:
         """True if what this client sends is our own request; nothing of it is taken."""
-        if not self._asked or self._head(client) != self._request:
+        if not self._open or self._head(client) != self._request:
             return False
         self._met.set()
         return True
@@ -78,7 +85,7 @@ class SelfReach:
         """What the client sent first, as far as it is our request; left in the socket."""
         deadline, head = Deadline.after(self._clock, _PEEK_SECONDS), b""
         with suppress(OSError):
-            while self._asked and self._request.startswith(head) and not deadline.passed():
+            while self._open and self._request.startswith(head) and not deadline.passed():
                 client.settimeout(max(_LOOK_SECONDS, deadline.remaining()))
                 before, head = head, client.recv(len(self._request), socket.MSG_PEEK)
                 if head in (b"", self._request):
