@@ -575,7 +575,11 @@ def orders(tmp_path: Path, environ: dict[str, str]) -> Iterator[ControlServer]:
         (["heal", "a100", "--remedy", "restart_container", "--yes"], 0, "restart_container: done"),
         (["heal", "a100", "--remedy", "reconnect"], 1, "reconnect: failed"),
         (["heal", "a100", "--remedy", "restart_container", "--dry-run"], 0, "would be done to c1"),
-        (["heal", "a100", "--remedy", "open_session"], 75, "open_session: unknown"),
+        (
+            ["heal", "a100", "--remedy", "open_session"],
+            75,
+            "open_session: whether it worked is not known",
+        ),
         (
             ["heal", "a100", "--remedy", "open_session", "--dry-run"],
             0,

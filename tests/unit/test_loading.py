@@ -245,6 +245,26 @@ def test_promises_that_cannot_be_kept_are_named(loaded: Load) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("host", "said"),
+    [
+        ("as@abc.com:8027", 'own: host = "abc.com", user = "as", port = 8027'),
+        ("ssh://abc.com:8027", 'own: host = "abc.com", port = 8027'),
+        ("as@abc.com", 'own: host = "abc.com", user = "as"'),
+        ("a b", "allowed: a host name, an address"),
+    ],
+)
+def test_a_host_with_more_in_it_is_taken_apart(refused: Refuse, host: str, said: str) -> None:
+    (problem,) = refused(MINIMAL.replace('"h"', f'"{host}"', 1))
+    assert problem.key == "targets.a.ssh.host"
+    assert said in str(problem)
+
+
+@pytest.mark.parametrize("host", ["::1", "[::1]", "fe80::1%eth0", "gpu", "192.0.2.1"])
+def test_an_address_is_a_host_as_it_is(loaded: Load, host: str) -> None:
+    assert loaded(MINIMAL.replace('"h"', f'"{host}"', 1)).targets["a"].ssh.host == host
+
+
 def test_a_forward_that_would_reach_itself_is_named(loaded: Load) -> None:
     here = MINIMAL.replace('"h"', '"127.0.0.1"', 1)
     (told,) = cautions(loaded(here))

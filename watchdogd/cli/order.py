@@ -22,6 +22,11 @@ TAKEN_SECONDS = 10.0
 DONE_SECONDS = 400.0
 """For a remedy to end; the longest has 180 s, and its deadline is the agent's."""
 _POLL_SECONDS = 0.3
+_RESULTS: Mapping[str, str] = {
+    Result.NOTHING: "nothing was done",
+    Result.UNKNOWN: "whether it worked is not known",
+}
+"""Where the word alone says too little."""
 
 _json = click.option("--json", "as_json", is_flag=True, help=f"The result as JSON ({SCHEMA}).")
 
@@ -109,7 +114,8 @@ def heal(target: str, remedy: str, dry_run: bool, yes: bool, as_json: bool) -> i
     if as_json:
         output.emit({**answer, "result": ended.get("result"), "detail": ended.get("detail", "")})
     else:
-        output.say(f"{remedy}: {ended.get('result')}")
+        result = str(ended.get("result"))
+        output.say(f"{remedy}: {_RESULTS.get(result, result)}")
         output.wrapped(str(ended.get("detail") or ""), 2)
         output.mend(str(ended.get("mend") or ""))
     if ended.get("result") == Result.UNKNOWN:

@@ -74,7 +74,7 @@ TARGET: dict[str, Key] = {
         '"auto", "ask" or "observe"',
     ),
     "ssh.host": Key(
-        v.matching(r"[A-Za-z0-9_\[:][A-Za-z0-9_.:%\]-]{0,254}"),
+        v.host,
         "a host name, an address or a Host alias of ssh_config, without user and port",
     ),
     "ssh.port": Key(v.whole(1, 65535), "a port, 1 to 65535"),

@@ -83,6 +83,24 @@ def matching(pattern: str, *, empty: bool = False) -> Parser:
     return parse
 
 
+_HOST = re.compile(r"[A-Za-z0-9_\[:][A-Za-z0-9_.:%\]-]{0,254}")
+_LOGIN = re.compile(r"(?:ssh://)?(?:([\w.@+$-]+)@)?([\w.-]+)(?::([0-9]{1,5}))?/?")
+
+
+def host(value: object) -> str:
+    """A name, an address or an alias. What is typed after ``ssh`` is taken apart for the message."""
+    found = text(value)
+    parts = _LOGIN.fullmatch(found)
+    if parts and (parts[1] or parts[3]):
+        keys = [f'host = "{parts[2]}"']
+        keys += [f'user = "{parts[1]}"'] if parts[1] else []
+        keys += [f"port = {parts[3]}"] if parts[3] else []
+        raise Refused(shown(found), f"each in a key of its own: {', '.join(keys)}")
+    if not _HOST.fullmatch(found):
+        raise Refused(shown(found))
+    return found
+
+
 def choice(*allowed: str, unbuilt: dict[str, str] | None = None) -> Parser:
     """One of the words. ``unbuilt``: words of the documentation whose feature is not there yet."""
     refused = unbuilt or {}
