@@ -400,7 +400,7 @@ def test_one_wrong_key_is_one_problem(
     [
         ('[agent]\nlisten = "0.0.0.0:9788"\n', "agent.listen", "allow_remote"),
         ('[agent]\nlisten = "host:9788"\n', "agent.listen", "literal"),
-        ('[agent]\ncanaries = ["http://x/"]\n', "agent.canaries", "not built yet"),
+        ('[agent]\ncanaries = ["http://x/"]\n', "agent.canaries", "URL#success"),
         ('[agent]\nstate_dir = "here"\n', "agent.state_dir", "absolute"),
         ('[agent]\nlog_level = "loud"\n', "agent.log_level", '"info"'),
         ('[agent]\nallow_remote = 1\n', "agent.allow_remote", "true or false"),
