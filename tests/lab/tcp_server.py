@@ -48,6 +48,7 @@ class TcpServer(Closing):
                 thread = threading.Thread(
                     target=self._handle, args=(client,), name="server-client", daemon=True
                 )
+                self._threads = [one for one in self._threads if one.is_alive()]
                 self._threads.append(thread)
                 thread.start()
 

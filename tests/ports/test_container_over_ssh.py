@@ -11,10 +11,10 @@ import pytest
 
 from tests.lab import needs
 from tests.lab.docker import Dockerd
+from tests.lab.engines import MAKERS
 from tests.lab.image import busybox_image
 from tests.lab.local_link import until
 from tests.lab.sshd import Sshd
-from tests.ports.test_ssh_engine import MAKERS
 from watchdogd.adapters.clock import SystemClock
 from watchdogd.adapters.container_engine import DockerEngine, open_container_engine
 from watchdogd.core.sight import ContainerSight

@@ -22,9 +22,9 @@ from pathlib import Path
 import pytest
 
 from tests.fakes_ssh import FakeEngine, FakeForward, FakeLink
+from tests.lab.engines import KEEPALIVE, MAKERS
 from tests.lab.sshd import Sshd
 from tests.lab.tcp_server import TcpServer, answer_http, echo, echo_after_end
-from tests.ports.test_ssh_engine import KEEPALIVE, MAKERS
 from watchdogd.adapters.clock import SystemClock
 from watchdogd.adapters.forward import ListeningForward
 from watchdogd.core.events import Event, LinkLost, LinkSilent, LinkUp

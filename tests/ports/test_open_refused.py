@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab.engines import MAKERS
 from tests.lab.needs import free_port
 from tests.lab.sshd import Sshd
-from tests.ports.test_ssh_engine import MAKERS
 from watchdogd.adapters.clock import SystemClock
 from watchdogd.core.words import Cause
 from watchdogd.errors import Permanent, Transient

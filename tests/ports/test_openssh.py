@@ -15,10 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab.engines import CLOCK, KEEPALIVE, News, openssh, soon
 from tests.lab.sshd import Sshd, free_port, keygen
 from tests.lab.tcp_server import TcpServer, echo
 from tests.lab.waiting import until
-from tests.ports.test_ssh_engine import CLOCK, KEEPALIVE, News, openssh, refusal, soon
+from tests.ports.test_ssh_engine import refusal
 from watchdogd.adapters.child_ledger import ChildLedger, identity_of
 from watchdogd.adapters.engine_choice import choose, why
 from watchdogd.adapters.openssh_mux import Mux
@@ -321,7 +322,7 @@ class TestLink:
 PARENT = """
 import sys, threading
 from pathlib import Path
-from tests.ports.test_ssh_engine import News, openssh, soon
+from tests.lab.engines import News, openssh, soon
 from watchdogd.settings import SshSettings
 host, port, user, key, known = sys.argv[2:]
 settings = SshSettings(host=host, port=int(port), user=user, identity_file=key, known_hosts=known)

@@ -1,6 +1,6 @@
 """What every SSH engine promises, on a real sshd; and what a link promises, also on the fake.
 
-A further engine joins by one more entry of ``MAKERS``.
+A further engine joins by one more entry of ``tests.lab.engines.MAKERS``.
 """
 
 from __future__ import annotations
@@ -13,49 +13,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.fakes_ssh import FakeEngine
+from tests.lab.engines import CLOCK, KEEPALIVE, MAKERS, News, soon
 from tests.lab.relay import Relay, RelayMode
 from tests.lab.sshd import Sshd, keygen
 from tests.lab.tcp_server import TcpServer, echo, echo_after_end
 from tests.lab.touch_agent import TouchAgent
-from watchdogd.adapters.child_ledger import ChildLedger
-from watchdogd.adapters.clock import SystemClock
-from watchdogd.adapters.engine_choice import choose
-from watchdogd.adapters.engine_openssh import OpensshEngine
-from watchdogd.adapters.engine_sshtunnel import SshtunnelEngine
-from watchdogd.adapters.ssh_resolve import resolve
 from watchdogd.core.words import Cause
 from watchdogd.errors import Permanent, Transient
-from watchdogd.ports import Deadline, Link, SshEngine
+from watchdogd.ports import Link, SshEngine
 from watchdogd.settings import Address, SshSettings
-
-CLOCK = SystemClock()
-KEEPALIVE = 0.4
-
-
-def sshtunnel(settings: SshSettings, folder: Path) -> SshEngine:
-    return SshtunnelEngine(resolve(settings, soon()), KEEPALIVE, CLOCK)
-
-
-def openssh(settings: SshSettings, folder: Path) -> SshEngine:
-    plan = choose(replace(settings, engine="openssh"), soon())
-    ledger = ChildLedger(folder / "children")
-    return OpensshEngine(plan, KEEPALIVE, CLOCK, folder=folder / "run", ledger=ledger)
-
-
-MAKERS: dict[str, Callable[[SshSettings, Path], SshEngine]] = {
-    "sshtunnel": sshtunnel,
-    "openssh": openssh,
-}
-
-
-def soon(seconds: float = 10.0) -> Deadline:
-    return Deadline.after(CLOCK, seconds)
 
 
 def answer_yes(command: str, sshd: Sshd, folder: Path) -> str:
@@ -70,33 +41,6 @@ def answer_yes(command: str, sshd: Sshd, folder: Path) -> str:
     )
     assert done.returncode == 0, done.stderr
     return asked.read_text()
-
-
-class News:
-    """Keeps what a link told, in order."""
-
-    def __init__(self) -> None:
-        self.told: list[str] = []
-        self._changed = threading.Condition()
-
-    def silent(self) -> None:
-        self._add("silent")
-
-    def speaking(self) -> None:
-        self._add("speaking")
-
-    def lost(self, detail: str) -> None:
-        self._add("lost")
-
-    def _add(self, word: str) -> None:
-        with self._changed:
-            self.told.append(word)
-            self._changed.notify_all()
-
-    def await_last(self, word: str, seconds: float = 5.0) -> None:
-        with self._changed:
-            came = self._changed.wait_for(lambda: self.told[-1:] == [word], seconds)
-        assert came, f"{word} was not told, but {self.told}"
 
 
 @pytest.fixture(params=list(MAKERS))
