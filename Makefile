@@ -21,7 +21,7 @@ help:
 	@echo 'make pytest   all tests; ARGS as above'
 	@echo 'make bench    figures beside their opponents, 12 min; ARGS="link version" picks some; needs autossh'
 	@echo 'make duel     1,100 simulated months beside what people use today, 30 to 60 min; ARGS="--runs 20 --other-runs 5" less'
-	@echo 'make soak     a million rounds of random faults with the real log and journal, 15 min; ARGS="--rounds 20000" fewer'
+	@echo 'make soak     a million rounds of random faults, then an hour of transfers over links that are broken; ARGS="--rounds 20000" or ARGS="--minutes 1" only the one, and less'
 	@echo 'make lint     ruff: rules and format      make format   let ruff mend what it can'
 	@echo 'make types    mypy, strict                make imports  who may import whom'
 	@echo 'make build    a wheel in dist/            make clean    remove all that was made here'
@@ -52,7 +52,7 @@ duel: ready-for-test
 	@$(BIN)/python -m bench.duel $(ARGS)
 
 soak: ready-for-test
-	@$(BIN)/python -m bench.soak_rounds $(ARGS)
+	@$(BIN)/python -m bench.soak $(ARGS)
 
 lint: ready-for-test
 	@$(BIN)/ruff check $(CODE)

@@ -25,6 +25,7 @@ from watchdogd.sim.scenario import load
 SCENARIO = Path(__file__).parent / "scenarios/default.toml"
 FAULTS_FACTOR = 10.0
 """More faults than the scenario has: some every hour (counted)."""
+ROUNDS = 1_000_000
 WARM_ROUNDS = 2_000
 """Before the first measurement: imports, caches, the first files."""
 ROUND_SECONDS = 26.0
@@ -100,18 +101,23 @@ def _life(rounds: int, seed: int, folder: Path, tell: Tell) -> tuple[int, Footpr
             agent.close()
 
 
-def main() -> int:
-    """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m bench.soak_rounds")
-    parser.add_argument("--rounds", type=int, default=1_000_000, help="how many (default: 1000000)")
-    wanted, began = parser.parse_args().rounds, time.monotonic()
+def play(rounds: int) -> int:
+    """So many, told as they pass. Returns the exit code."""
+    began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="watchdogd-soak-") as folder:
-        found = soak(wanted, Path(folder), lambda line: print(line, flush=True))
+        found = soak(rounds, Path(folder), lambda line: print(line, flush=True))
     grown = found.grown()
     print(f"{'the end':>16}: {found.after}")
     result = f"grew by {', '.join(grown)}" if grown else "flat"
     print(f"{found.rounds} rounds in {time.monotonic() - began:.0f} s: {result}")
     return 1 if grown else 0
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m bench.soak_rounds")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"how many (default: {ROUNDS})")
+    return play(parser.parse_args().rounds)
 
 
 if __name__ == "__main__":
