@@ -24,9 +24,6 @@ from watchdogd.settings import Address
 LARGEST_BYTES = 1 << 20
 PATIENCE_SECONDS = 120.0
 """Longer than a client may have to wait for a link, an open channel and a slow stream together."""
-FAR_HALF = {"sshtunnel": True, "openssh": False}
-"""Does a client still reach a server that ended its own half? ``ssh`` ends the other half with it
-(``stdio-forward`` is made for its own standard input: "FORCE input drain" in its channels.c)."""
 _HEAD = struct.Struct(">BBQQQ")
 _DIGEST_BYTES = 32
 _PIECE_BYTES = 65_536
@@ -69,7 +66,7 @@ class Plan:
 
     @classmethod
     def drawn(cls, number: int, dice: random.Random, *, far_half: bool) -> Plan:
-        """Small ones as often as large ones, some empty. ``far_half``: see ``FAR_HALF``."""
+        """Small ones as often as large ones, some empty. ``far_half``: see ``tests.lab.engines``."""
         up, down = (
             int(LARGEST_BYTES ** dice.random()) - 1 if dice.random() < 0.9 else 0 for _ in range(2)
         )

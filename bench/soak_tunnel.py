@@ -22,9 +22,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.soak_breaks import Break, breaks, do_break, pause
-from bench.soak_streams import FAR_HALF, End, KnownStreams, Plan, Transfer
+from bench.soak_streams import End, KnownStreams, Plan, Transfer
 from bench.sunk import Footprint, footprint
-from tests.lab.engines import MAKERS
+from tests.lab.engines import FAR_HALF, MAKERS
 from tests.lab.sshd import Sshd
 from tests.lab.tunnel import Tunnel
 from watchdogd.core.events import LinkUp

@@ -43,6 +43,11 @@ def openssh(settings: SshSettings, folder: Path) -> SshEngine:
 MAKERS: dict[str, Maker] = {"sshtunnel": sshtunnel, "openssh": openssh}
 
 
+FAR_HALF = {"sshtunnel": True, "openssh": False}
+"""Does a server that ended its own half still hear its client? ``ssh`` ends the other half as well: its
+``stdio-forward`` is made for a terminal ("FORCE input drain" in OpenSSH's channels.c)."""
+
+
 class News:
     """Keeps what a link told, in order."""
 

@@ -7,25 +7,21 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tests.lab.engines import CLOCK, KEEPALIVE, News, openssh, soon
+from tests.lab.engines import CLOCK, News, openssh, soon
 from tests.lab.sshd import Sshd, free_port, keygen
-from tests.lab.tcp_server import TcpServer, echo
 from tests.lab.waiting import until
 from tests.ports.test_ssh_engine import refusal
 from watchdogd.adapters.child_ledger import ChildLedger, identity_of
 from watchdogd.adapters.engine_choice import choose, why
 from watchdogd.adapters.openssh_mux import Mux
 from watchdogd.core.words import Cause
-from watchdogd.errors import ConfigError, Permanent, Transient
-from watchdogd.ports import Link
+from watchdogd.errors import ConfigError, Transient
 from watchdogd.settings import Address, SshSettings
 
 Configure = Callable[[str], None]
@@ -178,23 +174,6 @@ class TestWays:
             assert why(plan) == f"openssh (@cert-authority in {certified.known_hosts})"
             openssh(certified.settings(), tmp_path).dial(soon(), News()).close(soon())
 
-    def test_without_a_name_service_the_last_good_address_serves(
-        self, configure: Configure, server: Sshd, tmp_path: Path
-    ) -> None:
-        known = Path(server.known_hosts)
-        known.write_text(server.known_hosts_line().replace("[127.0.0.1]", "[localhost]"))
-        lines = host("gpu", server, "AddressFamily inet")
-        configure(lines.replace("HostName 127.0.0.1", "HostName localhost"))
-        engine = openssh(SshSettings(host="gpu"), tmp_path)
-        engine.dial(soon(), News()).close(soon())
-        configure(lines.replace("HostName 127.0.0.1", "HostName no-such-host.invalid"))
-        engine.dial(soon(), News()).close(soon())
-        other = keygen(tmp_path / "other")
-        changed = server.known_hosts_line(key=other).replace("[127.0.0.1]", "[localhost]")
-        known.write_text(changed)
-        assert refusal(engine).cause is Cause.HOST_KEY
-        assert refusal(openssh(SshSettings(host="gpu"), tmp_path)).cause is Cause.DNS
-
     def test_what_a_person_set_for_a_terminal_changes_nothing(
         self, configure: Configure, sshd: Sshd, tmp_path: Path
     ) -> None:
@@ -234,37 +213,6 @@ class TestWays:
 
 
 class TestLink:
-    def test_each_of_many_refusals_keeps_its_own_reason(self, tmp_path: Path) -> None:
-        closed = free_port()
-        with TcpServer(echo) as far, Sshd({"PermitOpen": f"127.0.0.1:{closed}"}) as server:
-            link = openssh(server.settings(), tmp_path).dial(soon(), News())
-            wanted = [Address("127.0.0.1", closed), far.address] * 12
-            with ThreadPoolExecutor(8) as pool:
-                found = list(pool.map(lambda to: _refused(link, to), wanted))
-            link.close(soon())
-        assert found == [Cause.RUNTIME_REFUSED, Cause.FORWARD_DENIED] * 12
-
-    @pytest.mark.parametrize("option", [{"ForceCommand": "/bin/false"}, {"MaxSessions": "0"}])
-    def test_it_lives_where_no_command_may_run(
-        self, option: dict[str, str], tmp_path: Path
-    ) -> None:
-        news = News()
-        with Sshd(option) as server, TcpServer(echo) as far:
-            link = openssh(server.settings(), tmp_path).dial(soon(), news)
-            first = link.facts().last_received_at
-            threading.Event().wait(4 * KEEPALIVE)
-            assert news.told == []
-            assert link.facts().last_received_at > first
-            stream = link.open(far.address, soon())
-            stream.sendall(b"ping")
-            assert stream.recv(10) == b"ping"
-            stream.close()
-            server.kill_sessions(signal.SIGSTOP)
-            news.await_last("silent")
-            server.kill_sessions(signal.SIGCONT)
-            news.await_last("speaking")
-            link.close(soon())
-
     def test_a_shell_that_talks_does_not_pass_for_an_answer(
         self, server: Sshd, tmp_path: Path
     ) -> None:
@@ -347,11 +295,3 @@ def test_the_ssh_of_a_killed_agent_is_ended_at_the_next_start(server: Sshd, tmp_
     until(lambda: not server.session_pids(), "the end of its session")
     assert not list((tmp_path / "children").iterdir())
     openssh(server.settings(), tmp_path).dial(soon(), News()).close(soon())
-
-
-def _refused(link: Link, to: Address) -> Cause:
-    with pytest.raises((Transient, Permanent)) as raised:
-        link.open(to, soon())
-    error = raised.value
-    assert isinstance(error, Transient | Permanent)
-    return error.cause

@@ -13,6 +13,7 @@ from paramiko.packet import Packetizer
 
 from watchdogd.adapters.forward import _Tunnel
 from watchdogd.adapters.ssh_link import StampedPacketizer
+from watchdogd.adapters.ssh_transport import LinkTransport
 
 
 @pytest.mark.parametrize(
@@ -69,3 +70,12 @@ def test_paramiko_s() -> None:
     source = inspect.getsource(paramiko.Transport)
     assert "(packetizer_class or Packetizer)(sock)" in source
     assert "self.packetizer.start_handshake(" in source
+    for name in ("open_channel", "_next_channel", "_parse_channel_open_failure"):
+        assert name in vars(paramiko.Transport), name
+        assert name in vars(LinkTransport), name
+    for call in (
+        "chanid = self._next_channel()",
+        "MSG_CHANNEL_OPEN_FAILURE: self._parse_channel_open_failure",
+        "chanid = m.get_int()\n        reason = m.get_int()\n        reason_str",
+    ):
+        assert call in source, call

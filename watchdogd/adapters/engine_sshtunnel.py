@@ -19,6 +19,7 @@ from watchdogd.adapters.ssh_connect import Found, addresses, await_banner, conne
 from watchdogd.adapters.ssh_link import GONE, SshLink, StampedPacketizer, close_transport
 from watchdogd.adapters.ssh_refusals import failed, refused_login, second_factor, unsigned
 from watchdogd.adapters.ssh_resolve import SshPlan
+from watchdogd.adapters.ssh_transport import LinkTransport
 from watchdogd.core.words import Cause
 from watchdogd.errors import Permanent, Transient
 from watchdogd.ports import Clock, Deadline, LinkNews
@@ -85,9 +86,9 @@ class SshtunnelEngine:
     ) -> SshLink:
         name = f"{self._name}-link{self._dials}"
         packetizer = StampedPacketizer(connection, self._clock)
-        transport = paramiko.Transport(
+        transport = LinkTransport(
             connection,
-            packetizer_class=lambda _: packetizer,  # type: ignore[arg-type]  # any callable will do
+            packetizer_class=lambda _: packetizer,
         )
         transport.name = f"{name}-transport"
         transport.banner_timeout = transport.handshake_timeout = _HANDSHAKE_SECONDS

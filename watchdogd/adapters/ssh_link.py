@@ -36,8 +36,6 @@ _CHUNK = 32_768
 _CLOSE_SECONDS = 1.0
 _PROHIBITED = 1
 _CONNECT_FAILED = 2
-_NO_REASON = "Unable to open channel."
-_ASKED_AGAIN = 10
 
 
 class StampedPacketizer(Packetizer):
@@ -271,7 +269,7 @@ class SshLink:
         return within(
             deadline,
             f"{self._name}-open",
-            lambda: _told(job, self._transport),
+            job,
             late=lambda channel: close_channel(channel, self._clock),
             errors=GONE,
         )
@@ -321,20 +319,3 @@ def _open_refused(to: Address, error: paramiko.ChannelException) -> Permanent | 
     if error.code == _PROHIBITED:
         return forward_denied(to, error.text)
     return not_accepted(to, error.text, connected=error.code == _CONNECT_FAILED)
-
-
-def _told(job: Callable[[], paramiko.Channel], transport: paramiko.Transport) -> paramiko.Channel:
-    """``job``'s channel, asked for again if it was refused without a reason.
-
-    paramiko keeps the newest refusal's reason only: of several at once some learn nothing, and would
-    take a closed port for a dead link.
-    """
-    for _ in range(_ASKED_AGAIN):
-        try:
-            return job()
-        except paramiko.ChannelException:
-            raise
-        except paramiko.SSHException as error:
-            if str(error) != _NO_REASON or not transport.is_active():
-                raise
-    return job()
