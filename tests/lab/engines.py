@@ -72,7 +72,7 @@ class News:
             self.told.append(word)
             self._changed.notify_all()
 
-    def await_last(self, word: str, seconds: float = 5.0) -> None:
+    def await_last(self, word: str, seconds: float = 20.0) -> None:
         """Until this is the last that was told."""
         with self._changed:
             came = self._changed.wait_for(lambda: self.told[-1:] == [word], seconds)

@@ -26,7 +26,10 @@ def port_mend(holder: str, target: str) -> str:
 
 
 class Stream(Protocol):
-    """Bytes both ways, half-close included: one client's connection on the far side."""
+    """Bytes both ways, half-close included: one client's connection on the far side.
+
+    A far side that ended its half may hear no more: engine ``openssh`` ends both (ADR 13).
+    """
 
     def recv(self, size: int) -> bytes:
         """Blocks; ``b""`` = the far side ended its half, *or* the link died: see ``ended_cleanly``."""
