@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.fakes_ssh import FakeEngine, FakeLink
+from tests.lab.engines import KEEPALIVE, MAKERS
 from tests.lab.sshd import Sshd, free_port
 from tests.lab.tcp_server import TcpServer, answer_http
 from tests.ports.test_forward import Quiet, await_true, get, soon
-from tests.ports.test_ssh_engine import KEEPALIVE, MAKERS
 from watchdogd.adapters import self_reach
 from watchdogd.adapters.clock import SystemClock
 from watchdogd.adapters.forward import ListeningForward
