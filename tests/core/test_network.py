@@ -13,6 +13,7 @@ from watchdogd.core.dialing import CROWDED_DIALS, EASED_SECONDS, NEVER, PORTAL_D
 from watchdogd.core.events import DialFailed, LinkSilent, LinkUp, NetworkChanged, Resumed
 from watchdogd.core.link import Dialing
 from watchdogd.core.machine import step
+from watchdogd.core.network import UNTOLD_SECONDS
 from watchdogd.core.words import Cause, Phase, State
 
 ANOTHER, GONE = NetworkChanged(routed=True), NetworkChanged(routed=False)
@@ -115,6 +116,24 @@ def test_a_round_from_before_the_refusal_says_nothing_of_the_key() -> None:
     world.take(early)
     assert world.state.verdict.cause is not Cause.HOST_KEY
     assert told(world) == []
+
+
+def test_where_no_canary_answers_a_refused_key_is_told_a_little_later() -> None:
+    world = refusing(Cause.HOST_KEY)
+    world.network_untold = True
+    world.kill_link().play(UNTOLD_SECONDS - 5)
+    assert (told(world), len(world.dials)) == ([], 1)
+    world.play(15)
+    assert told(world) == [Cause.HOST_KEY]
+
+
+def test_a_portal_that_first_drops_all_and_then_shows_itself_is_no_changed_key() -> None:
+    world = healthy()
+    world.portal, world.network_untold = True, True
+    world.kill_link().play(10)
+    world.network_untold = False
+    world.play(30)
+    assert (told(world), world.state.shown) == ([], State.OFFLINE)
 
 
 def test_a_portal_is_no_verdict_on_the_runtime_and_no_remedy_runs() -> None:

@@ -114,6 +114,8 @@ class World:
     network: bool = True
     portal: bool = False
     """A captive portal answers for everybody, the SSH server included, and canaries are configured."""
+    network_untold: bool = False
+    """No canary answers."""
     portal_key: bool = False
     """The last dial met the portal's host key."""
     dial: Cause | None = None
@@ -453,7 +455,9 @@ class World:
         seen: list[Observation] = [self.one(ProbeName.AGENT, self.agent)]
         linked = self.link is not None and not self.silent
         away = Cause.CAPTIVE_PORTAL if self.portal and not linked else None
-        seen.append(self.one(ProbeName.NETWORK, away if self.network else Cause.OFFLINE))
+        dark = self.network_untold and not linked
+        cause = away if self.network else Cause.OFFLINE
+        seen.append(self.one(ProbeName.NETWORK, cause, unknown=dark))
         lost = Cause.HOST_KEY if self.portal_key else self.dial or Cause.LINK_LOST
         dialing = self.state.dialing.dialing is not None and not self.state.dialing.ever_up
         seen.append(self.one(ProbeName.SSH, None if linked else lost, unknown=dialing))

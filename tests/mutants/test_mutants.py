@@ -463,8 +463,8 @@ MUTANTS = (
         "portals-key-told-as-the-servers",
         "I10: a portal shows nobody's key",
         "network.py",
-        "return verdict.cause is Cause.HOST_KEY and event.started < state.dialing.host_key_after",
-        "return False",
+        "    return event.started < after + patience",
+        "    return False",
         "says_nothing_of_the_key or nobody_has_to_mend_a_key",
     ),
     Mutant(

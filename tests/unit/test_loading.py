@@ -84,7 +84,7 @@ def test_the_shipped_example_has_every_key_that_is_built_and_no_other() -> None:
     from watchdogd.loading.keys import AGENT, TARGET
 
     text = SHIPPED.read_text()
-    later = ("canaries", "resume_command")
+    later = ("resume_command",)
     for name in {key.rpartition(".")[2] for key in (*AGENT, *TARGET)} - set(later):
         assert f"\n{name} = " in text or f"\n# {name} = " in text, name
     for name in (*later, "notify"):
@@ -115,6 +115,7 @@ def test_every_key_arrives(loaded: Load, tmp_path: Path) -> None:
 [agent]
 listen = "[::1]:0"
 allowed_hosts = ["box.local"]
+canaries = ["http://192.0.2.1:80/who#it%20is%20I%20", "http://captive.apple.com/hotspot-detect.html"]
 state_dir = "~/here"
 log_format = "json"
 log_level = "debug"
@@ -158,6 +159,12 @@ stall_after = "2h"
     )
     agent, target = settings.agent, settings.targets["t"]
     assert agent.listen == Address("::1", 0)
+    assert [str(page) for page in agent.canaries] == [
+        "http://192.0.2.1:80/who#it%20is%20I",
+        "http://captive.apple.com/hotspot-detect.html#%3CHTML%3E%3CHEAD%3E%3CTITLE%3ESuccess%3C/TITLE%3E"
+        "%3C/HEAD%3E%3CBODY%3ESuccess%3C/BODY%3E%3C/HTML%3E",
+    ]
+    assert agent.canaries[0].body == "it is I"
     assert (agent.state_dir, agent.log_format) == (f"{tmp_path}/here", "json")
     assert target.mode is Mode.OBSERVE
     assert (target.ssh.port, target.ssh.user, target.ssh.keepalive) == (8027, "as", 2.0)
@@ -219,7 +226,8 @@ def test_the_file_is_looked_for_in_order(tmp_path: Path) -> None:
 
 def test_what_is_shown_loads_as_the_same(loaded: Load, tmp_path: Path) -> None:
     first = loaded(
-        with_target('runtime.container.env.A = "quote \\" and ü"\nruntime.container.volumes = ["v:/v"]\n'
+        '[agent]\ncanaries = ["http://[::1]:81/#50%25%20\\"on\\""]\n'
+        + with_target('runtime.container.env.A = "quote \\" and ü"\nruntime.container.volumes = ["v:/v"]\n'
                     'ssh.keepalive = "1500ms"\nruntime.container.shm_size = "3000b"')
     )  # fmt: skip
     again = loaded(as_toml(first))
@@ -400,7 +408,14 @@ def test_one_wrong_key_is_one_problem(
     [
         ('[agent]\nlisten = "0.0.0.0:9788"\n', "agent.listen", "allow_remote"),
         ('[agent]\nlisten = "host:9788"\n', "agent.listen", "literal"),
-        ('[agent]\ncanaries = ["http://x/"]\n', "agent.canaries", "URL#success"),
+        ('[agent]\ncanaries = ["http://x/"]\n', "agent.canaries", "behind a #"),
+        ('[agent]\ncanaries = ["https://x/#ok"]\n', "agent.canaries", "certificate error"),
+        ('[agent]\ncanaries = ["ftp://x/#ok"]\n', "agent.canaries", "http://HOST/PATH#BODY"),
+        ('[agent]\ncanaries = ["http://x:99999/#ok"]\n', "agent.canaries", "HOST/PATH"),
+        ('[agent]\ncanaries = ["http://u@x/#ok"]\n', "agent.canaries", "HOST/PATH"),
+        ('[agent]\ncanaries = "http://x/#ok"\n', "agent.canaries", "a list"),
+        (f'[agent]\ncanaries = {["http://x/#ok"] * 10}\n', "agent.canaries", "at most 9"),
+        (f'[agent]\ncanaries = ["http://x/#{"o" * 1001}"]\n', "agent.canaries", "at most 1000"),
         ('[agent]\nstate_dir = "here"\n', "agent.state_dir", "absolute"),
         ('[agent]\nlog_level = "loud"\n', "agent.log_level", '"info"'),
         ('[agent]\nallow_remote = 1\n', "agent.allow_remote", "true or false"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.fakes_clock import FakeClock
@@ -9,7 +11,15 @@ from tests.fakes_reach import FakeLink, FakeLinks, FakeSessions, reach_with
 from watchdogd.core.model import Observation
 from watchdogd.core.words import Cause, Kind, Layer, Outcome, ProbeName, Vantage
 from watchdogd.errors import Transient, one_line
-from watchdogd.ports import Deadline, EngineRefused, ProbeFunction, Reach, Reading, RouteFacts
+from watchdogd.ports import (
+    CanaryFacts,
+    Deadline,
+    EngineRefused,
+    ProbeFunction,
+    Reach,
+    Reading,
+    RouteFacts,
+)
 from watchdogd.probes import DECLARED_CAUSES, LAPTOP_PROBES, SERVER_PROBES, TUNNEL_PROBES
 from watchdogd.probes.agent import agent
 from watchdogd.probes.by_hand import by_hand
@@ -70,6 +80,79 @@ class TestNetwork:
     def test_the_last_good_address_is_named(self, clock: FakeClock) -> None:
         facts = RouteFacts(routed=True, resolved=False, address="192.0.2.7", error="no such name")
         assert seen(network, reach_with(clock, route=facts)).detail.endswith("192.0.2.7")
+
+
+class Birds:
+    """Canaries that say what they are told to, and remember who asked."""
+
+    def __init__(self, **facts: Any) -> None:
+        self.facts = CanaryFacts(asked=1, **facts)
+        self.asked: list[float | None] = []
+
+    def __call__(self, deadline: Deadline, *, since: float | None = None) -> CanaryFacts:
+        self.asked.append(since)
+        return self.facts
+
+
+PORTAL = {"foreign": "http://x.example/s.txt", "said": "another page"}
+NO_LINK = FakeLinks(failure=Cause.HOST_UNREACHABLE)
+
+
+class TestCanaries:
+    def test_a_portal_is_told_with_what_to_do(self, clock: FakeClock) -> None:
+        found = seen(network, reach_with(clock, links=NO_LINK, canaries=Birds(**PORTAL)))
+        assert found.cause is Cause.CAPTIVE_PORTAL
+        assert "http://x.example/s.txt was answered by another page" in found.detail
+        assert "open a browser and log in" in found.detail
+        assert found.mend.endswith("open http://x.example/s.txt")
+
+    def test_a_portal_may_answer_for_the_resolver_too(self, clock: FakeClock) -> None:
+        facts = RouteFacts(routed=True, resolved=False, error="no such name")
+        portal = Birds(**PORTAL)
+        found = seen(network, reach_with(clock, route=facts, links=NO_LINK, canaries=portal))
+        assert found.cause is Cause.CAPTIVE_PORTAL
+
+    def test_a_link_that_speaks_says_more_than_any_page(self, clock: FakeClock) -> None:
+        birds = Birds(**PORTAL)
+        assert seen(network, reach_with(clock, canaries=birds)).outcome is Outcome.OK
+        assert birds.asked == []
+
+    def test_without_a_route_nobody_is_asked(self, clock: FakeClock) -> None:
+        birds, facts = Birds(**PORTAL), RouteFacts(routed=False, resolved=None)
+        found = seen(network, reach_with(clock, route=facts, links=NO_LINK, canaries=birds))
+        assert (found.cause, birds.asked) == (Cause.OFFLINE, [])
+
+    def test_while_the_first_dial_runs_nobody_is_asked(self, clock: FakeClock) -> None:
+        birds = Birds(**PORTAL)
+        links = FakeLinks(number=None, dialing=True)
+        assert seen(network, reach_with(clock, links=links, canaries=birds)).outcome is Outcome.OK
+        assert birds.asked == []
+
+    @pytest.mark.parametrize("living", [True, False])
+    def test_a_link_that_is_silent_or_ended_is_none(self, clock: FakeClock, living: bool) -> None:
+        link = FakeLink(clock)
+        link.living = living
+        links = FakeLinks(link=link, silent=living)
+        found = seen(network, reach_with(clock, links=links, canaries=Birds(**PORTAL)))
+        assert found.cause is Cause.CAPTIVE_PORTAL
+
+    def test_a_good_page_is_a_network(self, clock: FakeClock) -> None:
+        facts = RouteFacts(routed=None, resolved=None)
+        good = Birds(good="http://x.example/s.txt")
+        found = seen(network, reach_with(clock, route=facts, links=NO_LINK, canaries=good))
+        assert found.outcome is Outcome.OK
+
+    def test_none_that_answers_is_no_verdict(self, clock: FakeClock) -> None:
+        found = seen(network, reach_with(clock, links=NO_LINK, canaries=Birds()))
+        assert found.outcome is Outcome.UNKNOWN
+        assert "canaries" in found.detail
+
+    def test_a_refused_host_key_is_believed_on_a_later_word_only(self, clock: FakeClock) -> None:
+        birds = Birds(good="http://x.example/s.txt")
+        for failure, since in ((Cause.HOST_KEY, 990.0), (Cause.SSHD_DOWN, None)):
+            links = FakeLinks(failure=failure, failed_at=990.0)
+            seen(network, reach_with(clock, links=links, canaries=birds))
+            assert birds.asked[-1] == since
 
 
 class TestSsh:

@@ -102,7 +102,8 @@ class Canaries:
         self._clock = clock
         self._fetch = fetch
         self._asking = threading.Lock()
-        self._hanging: dict[str, threading.Thread] = {}
+        self._open: set[str] = set()
+        """Pages that were asked and have not answered; one that hangs stays in here."""
         self._last: tuple[float, CanaryFacts] | None = None
         """``run`` clock, when that was asked for."""
         self._forgot_at = 0.0
@@ -163,14 +164,14 @@ class Canaries:
         deadline: Deadline,
         answers: queue.SimpleQueue[tuple[Canary, Answer, str]],
     ) -> None:
-        before = self._hanging.get(page.url)
-        if before is not None and before.is_alive():
+        if page.url in self._open:
             answers.put((page, Answer.NONE, ""))
             return
+        self._open.add(page.url)
 
         def work() -> None:
-            answers.put((page, *judged(page, self._fetch(page, deadline))))
+            found = self._fetch(page, deadline)
+            self._open.discard(page.url)
+            answers.put((page, *judged(page, found)))
 
-        thread = threading.Thread(target=work, name="canary", daemon=True)
-        self._hanging[page.url] = thread
-        thread.start()
+        threading.Thread(target=work, name="canary", daemon=True).start()

@@ -17,6 +17,9 @@ from watchdogd.core.words import Cause, Layer, Outcome
 
 FOUND = (Layer.NETWORK, Outcome.OK)
 FAILED = (Layer.NETWORK, Outcome.FAIL)
+UNTOLD = (Layer.NETWORK, Outcome.UNKNOWN)
+UNTOLD_SECONDS = 30.0
+"""A refused host key is told after so long though no canary answers: they may be blocked for good."""
 
 
 def absent(state: TargetState) -> bool:
@@ -68,8 +71,13 @@ def back(turn: Turn) -> None:
 
 
 def unsure_of_the_key(state: TargetState, event: Observed, verdict: Verdict) -> bool:
-    """Before the network was looked at again it may have been a captive portal that showed the key."""
-    return verdict.cause is Cause.HOST_KEY and event.started < state.dialing.host_key_after
+    """Before the network was looked at again it may have been a captive portal that showed the key. Where no
+    look says anything of the network, another one is awaited for a while."""
+    if verdict.cause is not Cause.HOST_KEY:
+        return False
+    after = state.dialing.host_key_after
+    patience = UNTOLD_SECONDS if after and UNTOLD in verdict.layers else 0.0
+    return event.started < after + patience
 
 
 def changed(turn: Turn, event: NetworkChanged) -> None:

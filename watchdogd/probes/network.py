@@ -2,7 +2,8 @@
 captive portal answer in everybody's place?
 
 While the link speaks it sends nothing to anybody but the resolver: an answer of the server's own sshd proves
-more than any page. Only without such a link are the canaries asked, if some are configured.
+more than any page. Only once a link is lost or silent, or a dial failed, are the canaries asked, if some are
+configured.
 """
 
 from __future__ import annotations
@@ -31,15 +32,18 @@ def network(reach: Reach, deadline: Deadline, so_far: Sequence[Reading]) -> Read
     route = reach.route(deadline)
     canaries = NOBODY_ASKED
     status = reach.links.status()
-    if route.routed is not False and not _speaks(status):
+    if route.routed is not False and _suspicious(status):
         # A refused host key is the one thing that must not be believed on an older word.
         since = status.failed_at if status.failure is Cause.HOST_KEY else None
         canaries = reach.canaries(deadline, since=since)
     return Reading(observations=(_observe(watch, route, canaries, reach.target),))
 
 
-def _speaks(status: LinkStatus) -> bool:
-    return status.link is not None and status.link.alive() and not status.silent
+def _suspicious(status: LinkStatus) -> bool:
+    """The link is gone or silent, or a dial failed; not while the first dial of all still runs."""
+    if status.link is not None and status.link.alive():
+        return status.silent
+    return status.failure is not None or status.number is not None
 
 
 def _observe(
