@@ -8,6 +8,7 @@ import struct
 import threading
 from collections.abc import Callable
 from types import TracebackType
+from typing import Self
 
 from watchdogd.settings import Address
 
@@ -27,7 +28,7 @@ class LoopbackServer:
         self.heads: list[bytes] = []
         self.address = Address("127.0.0.1", self._listener.getsockname()[1])
 
-    def __enter__(self) -> LoopbackServer:
+    def __enter__(self) -> Self:
         self._start(self._accept)
         return self
 

@@ -23,6 +23,7 @@ from tests.lab.relay import Relay, RelayMode
 from tests.lab.sshd import Sshd, keygen
 from tests.lab.tcp_server import TcpServer, echo, echo_after_end
 from tests.lab.touch_agent import TouchAgent
+from tests.lab.waiting import until
 from watchdogd.core.words import Cause
 from watchdogd.errors import Permanent, Transient
 from watchdogd.ports import Link, SshEngine
@@ -492,6 +493,28 @@ class TestLife:
             assert raised.value.cause is Cause.LINK_LOST
             server.kill_sessions(signal.SIGCONT)
             news.await_last("speaking")
+        finally:
+            server.kill_sessions(signal.SIGCONT)
+            link.close(soon())
+        assert news.told == ["silent", "speaking"]
+
+    def test_asked_at_once_a_frozen_server_is_silent_long_before_its_time(
+        self,
+        make: Callable[[SshSettings], SshEngine],
+        server: Sshd,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """As after a wake or in another network: nobody waits for the next keepalive."""
+        monkeypatch.setitem(globals(), "KEEPALIVE", 600.0)
+        news = News()
+        link = make(server.settings()).dial(soon(), news)
+        try:
+            until(lambda: link.facts().round_trip, "the first answer")
+            assert server.kill_sessions(signal.SIGSTOP)
+            link.ask()
+            news.await_last("silent", 20.0)
+            server.kill_sessions(signal.SIGCONT)
+            news.await_last("speaking", 20.0)
         finally:
             server.kill_sessions(signal.SIGCONT)
             link.close(soon())

@@ -17,7 +17,7 @@ from watchdogd.adapters.clock import SystemClock
 from watchdogd.adapters.http import get
 from watchdogd.adapters.tokens import TokenFile
 from watchdogd.carrying import Executor
-from watchdogd.core.commands import Apply, Bind, Dial, Probe, SetAnswer
+from watchdogd.core.commands import Apply, AskLink, Bind, Dial, Probe, SetAnswer
 from watchdogd.core.events import DialFailed, Event, Observed, RemedyFinished
 from watchdogd.core.model import (
     Charge,
@@ -515,6 +515,9 @@ def test_without_a_link_nothing_is_begun_on_the_server_and_the_result_is_no_ridd
 def test_link_commands_reach_the_links(bench: Bench) -> None:
     executor = bench.executor()
     executor.carry(Dial(number=4), ENV)
+    executor.carry(AskLink(number=3), ENV)
+    assert ("ask", 3) in bench.links.asked  # at once, in the caller's thread
+    bench.links.asked.remove(("ask", 3))
     executor.carry(Bind(), ENV)
     executor.carry(SetAnswer(cause=Cause.SSHD_DOWN, retry_after=5.0), ENV)
     assert bench.links.answers.get(timeout=SOON) == (Cause.SSHD_DOWN, 5.0)

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes_clock import FakeClock
 from watchdogd.adapters import clock as module
-from watchdogd.adapters.clock import SystemClock
+from watchdogd.adapters.clock import SleepByWall, SystemClock
+from watchdogd.core.events import Resumed
+from watchdogd.loop import ClockWatch
 
 
 def test_the_three_clocks_agree_with_the_system() -> None:
@@ -16,6 +19,44 @@ def test_the_three_clocks_agree_with_the_system() -> None:
     assert abs(clock.run() - time.monotonic()) < 1
     assert abs(clock.wall() - time.time()) < 1
     assert clock.boot() >= clock.run() - 1
+
+
+class TestSleepByWall:
+    """Elsewhere than on Linux; on a clock that misses sleep, and one that counts it."""
+
+    def test_what_the_wall_clock_gained_was_sleep(self) -> None:
+        fake = FakeClock()
+        boot = SleepByWall(fake.run, fake.wall)
+        assert boot() == fake.run()
+        fake.pass_by(5)
+        fake.sleep(3600)
+        assert boot() == fake.run() + 3600
+        fake.pass_by(60)
+        fake.sleep(30)
+        assert boot() == fake.run() + 3630
+
+    def test_a_monotonic_clock_that_counts_sleep_itself_counts_it_once(self) -> None:
+        fake = FakeClock()
+        boot = SleepByWall(fake.run, fake.wall)
+        fake.pass_by(3600)
+        assert boot() == fake.run()
+
+    def test_slewing_and_a_clock_that_is_set_back_are_none(self) -> None:
+        fake = FakeClock()
+        boot = SleepByWall(fake.run, fake.wall)
+        for by in (0.5, -0.5, 1.9, -3600.0):
+            fake.set_wall(by)
+            fake.pass_by(1)
+            assert boot() == fake.run()
+
+    def test_the_loop_takes_it_for_sleep_and_for_no_step_of_the_clock(self) -> None:
+        fake = FakeClock()
+        boot = SleepByWall(fake.run, fake.wall)
+        fake.boot = boot  # type: ignore[method-assign]
+        watch = ClockWatch(fake, 15.0)
+        fake.pass_by(5)
+        fake.sleep(3600)
+        assert watch.look() == (Resumed(slept=3600.0),)
 
 
 def test_waiting_passes_time_and_a_negative_wait_none() -> None:

@@ -195,6 +195,48 @@ def test_traffic_that_is_answered_costs_no_question() -> None:
         assert line.asks() == 1
 
 
+def test_after_a_sleep_the_link_is_asked_at_once() -> None:
+    with Scene() as line:
+        line.answer()
+        line.clock.sleep(3600)
+        line.play(*looks(LOOK))
+        line.await_question()
+        assert line.told == []
+        line.play(*looks(3))
+        assert [one.partition(" after")[0] for one in line.told] == ["silent"]
+        assert line.clock.run() - line.last_received <= 3.5
+
+
+def test_a_link_that_answers_after_a_sleep_stays() -> None:
+    scene = Scene()
+    with scene as line:
+        line.answer()
+        line.clock.sleep(3600)
+        line.play(*looks(LOOK))
+        line.taken = lambda: scene.keepalive.round_trip != 0.0
+        line.answer(after=0.5)
+        line.play(*looks(5))
+        assert (line.told, line.asks()) == ([], 2)
+
+
+def test_a_clock_that_is_a_second_off_is_no_sleep() -> None:
+    with Scene() as line:
+        line.answer()
+        for _ in range(5):
+            line.clock.sleep(1.5)
+            line.play(*looks(LOOK))
+        assert line.asks() == 1
+
+
+def test_whoever_wants_it_has_the_link_asked_now() -> None:
+    scene = Scene()
+    with scene as line:
+        line.answer()
+        scene.keepalive.ask_now()
+        line.await_question()
+        assert line.asks() == 2
+
+
 @pytest.mark.parametrize("slow", [0.8, 6.0])
 def test_what_a_slow_line_takes_is_not_silence(slow: float) -> None:
     with Scene(interval=0.01, guess=slow) as line:

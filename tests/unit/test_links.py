@@ -206,6 +206,22 @@ class TestNews:
         assert bench.forward.serving is None
 
 
+class TestAskLink:
+    def test_the_link_of_that_number_is_asked_and_no_other(self, bench: Bench) -> None:
+        bench.dial(1)
+        bench.dial(2)
+        bench.links.ask_link(2)
+        bench.links.ask_link(99)
+        assert [link.asked for link in bench.engine.links] == [0, 1]
+
+    def test_one_that_is_being_closed_is_not(self, bench: Bench) -> None:
+        bench.dial(1)
+        bench.forward.riders = lambda link: 1
+        bench.links.close_link(1, 60.0)
+        bench.links.ask_link(1)
+        assert bench.engine.links[0].asked == 0
+
+
 class TestCloseLink:
     def test_waits_for_the_last_client(self, bench: Bench) -> None:
         bench.dial(1)

@@ -37,6 +37,7 @@ from watchdogd.core.events import (
     LinkSilent,
     LinkSpeaking,
     LinkUp,
+    NetworkChanged,
     Observed,
     PortBound,
     Resumed,
@@ -337,6 +338,8 @@ EVENTS: tuple[Event, ...] = (
     BindFailed(holder="python (pid 1)"),
     Resumed(slept=60.0),
     ClockStepped(by=-3.0),
+    NetworkChanged(routed=True),
+    NetworkChanged(routed=False),
     FilesChanged(),
 )
 

@@ -20,6 +20,7 @@ from watchdogd.core.events import (
     SettingsChanged,
     Woke,
 )
+from watchdogd.core.link import Dialing
 from watchdogd.core.model import (
     Env,
     Policy,
@@ -64,15 +65,20 @@ class Bench:
         self.seen: list[tuple[str, Event]] = []
         self.carried: list[tuple[Command, int]] = []
         self.took: list[float] = []
+        self.sinks = sinks
+        self.loop = self.made()
+
+    def made(self) -> Loop:
+        """A loop that has not begun."""
         member = Member(policy=Policy(interval=15.0), carrier=self)
-        self.loop = Loop(
+        return Loop(
             {"a100": member},
             self.inbox,
             self.clock,
             step=self.step,
             first=lambda env: TargetState(),
             anew=lambda before, env: TargetState(round=100 + before.round),
-            sinks=sinks,
+            sinks=self.sinks,
             completed=self.took.append,
         )
 
@@ -154,6 +160,20 @@ def test_the_wait_ends_with_the_next_timer() -> None:
     bench.loop.round(5.0)
     waited.join()
     assert [event for _, event in bench.seen] == [PortBound(), Woke()]
+
+
+@pytest.mark.parametrize(("link", "longest"), [(None, 1.0), (7, 5.0)])
+def test_without_a_link_the_clocks_are_looked_at_every_second(
+    link: int | None, longest: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No link's own watch would notice a wake, so a network that is there again would be found late."""
+    bench, waits, known = Bench(), list[float](), Dialing(up=link)
+    monkeypatch.setattr(bench, "step", lambda state, *_: (replace(state, dialing=known), ()))
+    bench.loop = bench.made()
+    bench.post(PortBound()).loop.round(0)
+    monkeypatch.setattr(bench.inbox, "take", waits.append)
+    bench.loop.round(5.0)
+    assert waits == [longest]
 
 
 def test_sleep_is_told_to_every_target_before_anything_else() -> None:
