@@ -60,6 +60,10 @@ class Laptop:
         """Run a command there."""
         _run(*self.before, *argv)
 
+    def beside(self, *argv: str) -> None:
+        """Run a command on this machine, at the cable's other end."""
+        _run(*argv)
+
     def pull_out(self) -> None:
         """No network from now on."""
         self.inside("ip", "link", "set", self.cable, "down")

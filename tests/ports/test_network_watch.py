@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
 import queue
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import pytest
 
 from tests.e2e.network import Laptop
 from tests.lab import needs
+from tests.lab.namespace import move_to, within
 from tests.lab.waiting import until
 from watchdogd.adapters import netlink
 from watchdogd.adapters.clock import SystemClock
@@ -39,14 +37,6 @@ def laptop() -> Iterator[Laptop]:
         yield made
     finally:
         made.close()
-
-
-def move_to(name: str) -> None:
-    """The calling thread, and no other, is in that network namespace from now on."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    with Path(f"/run/netns/{name}").open("rb") as space:
-        if libc.setns(space.fileno(), 0x40000000) != 0:
-            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
 class Watched:
@@ -181,18 +171,10 @@ def test_one_that_never_began_ends_as_well() -> None:
 
 
 def test_the_kernels_word_on_a_way(laptop: Laptop) -> None:
-    found: queue.Queue[list[str]] = queue.Queue()
-
-    def ask() -> None:
-        move_to(laptop.name)
-        soon = Deadline.after(CLOCK, WAIT)
-        hosts = ("127.0.0.1", "::1", laptop.server, AWAY, "2001:db8::7", "fe80::1%lo")
-        found.put([netlink.way(host, soon) for host in hosts])
-
-    thread = threading.Thread(target=ask, name="asks")
-    thread.start()
-    local4, local6, near, far4, far6, _ = found.get(timeout=WAIT)
-    thread.join(WAIT)
+    hosts = ("127.0.0.1", "::1", laptop.server, AWAY, "2001:db8::7")
+    soon = Deadline.after(CLOCK, WAIT)
+    ways = within(laptop.name, lambda: [netlink.way(host, soon) for host in hosts])
+    local4, local6, near, far4, far6 = ways
     assert local4.endswith("//7f000001")
     assert local6.endswith("//" + "0" * 31 + "1")
     assert near.split("/")[1] == ""
