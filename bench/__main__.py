@@ -6,12 +6,10 @@ Exit code 1 if a limit is missed. Everything runs on this machine, on real serve
 from __future__ import annotations
 
 import importlib
-import os
-import platform
 import sys
 from collections.abc import Sequence
 
-from bench.report import HEAD, Figure, say
+from bench.report import Figure, print_table, say
 from tests.lab.guards import mark_this_run
 
 NAMES = ("version", "core", "first_byte", "cycle", "idle", "container", "link")
@@ -28,13 +26,7 @@ def main(names: Sequence[str]) -> int:
     for name in names or NAMES:
         say(name)
         found.extend(importlib.import_module(f"bench.{name}").figures())
-    system = f"{platform.system()} {platform.release()}, {os.cpu_count()} CPUs"
-    print(f"{system}, Python {platform.python_version()}, loopback\n\n{HEAD}")
-    for figure in found:
-        print(figure.line())
-        if figure.note:
-            print(f"    {figure.note}")
-    return 0 if all(figure.kept() for figure in found) else 1
+    return 0 if print_table(found) else 1
 
 
 if __name__ == "__main__":

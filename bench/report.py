@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """One measured thing beside its opponent. Several runs each; the medians are compared."""
+    """One measured thing beside its opponent. Several runs each; the medians are compared, or the worst."""
 
     name: str
     unit: str
@@ -21,24 +23,34 @@ class Figure:
     """On ``measure``; above it is a failure."""
     measure: str
     """What the limit is on: ``ours``, ``ratio`` or ``difference``."""
+    at_least: bool = False
+    """Below the limit is the failure, not above it."""
+    worst: bool = False
+    """The greatest of each are compared, not the medians."""
     note: str = ""
     failed: str = ""
     """Why it is a failure whatever the limit says."""
 
     def value(self) -> float:
         """What the limit is compared with."""
-        ours, theirs = statistics.median(self.ours), statistics.median(self.theirs)
+        ours, theirs = self._compared()
         return {"ours": ours, "ratio": ours / theirs, "difference": ours - theirs}[self.measure]
+
+    def _compared(self) -> tuple[float, float]:
+        pick = max if self.worst else statistics.median
+        return pick(self.ours), pick(self.theirs)
 
     def kept(self) -> bool:
         """True if the limit was kept."""
-        return not self.failed and self.value() <= self.limit
+        value = self.value()
+        return not self.failed and (value >= self.limit if self.at_least else value <= self.limit)
 
     def line(self) -> str:
         """As a row of the table."""
-        ours, theirs = statistics.median(self.ours), statistics.median(self.theirs)
-        limits = {"ours": f"<= {self.limit:g} {self.unit}", "ratio": f"<= {self.limit:g}x"}
-        limits["difference"] = f"<= +{self.limit:g} {self.unit}"
+        ours, theirs = self._compared()
+        sign = ">=" if self.at_least else "<="
+        limits = {"ours": f"{sign} {self.limit:g} {self.unit}", "ratio": f"{sign} {self.limit:g}x"}
+        limits["difference"] = f"{sign} +{self.limit:g} {self.unit}"
         word = "kept" if self.kept() else f"MISSED {self.failed}".rstrip()
         return (
             f"{self.name:<46} {_span(self.ours, self.unit):<28} {self.opponent:<34} "
@@ -51,6 +63,19 @@ def _span(values: Sequence[float], unit: str) -> str:
     """Median, and least to most if there are several."""
     middle = f"{statistics.median(values):.3g} {unit}"
     return middle if len(values) < 2 else f"{middle} ({min(values):.3g} to {max(values):.3g})"
+
+
+def print_table(found: Iterable[Figure]) -> bool:
+    """The figures, and where they were measured; true if each limit was kept."""
+    kept = True
+    system = f"{platform.system()} {platform.release()}, {os.cpu_count()} CPUs"
+    print(f"{system}, Python {platform.python_version()}, loopback\n\n{HEAD}")
+    for figure in found:
+        kept = figure.kept() and kept
+        print(figure.line())
+        if figure.note:
+            print(f"    {figure.note}")
+    return kept
 
 
 def say(text: str) -> None:

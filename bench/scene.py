@@ -6,11 +6,12 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.tunnel_far import Far
 from tests.lab.asking import fetch
 from tests.lab.needs import free_port
 from tests.lab.sshd import Sshd, stop_process
@@ -25,7 +26,7 @@ class Scene:
 
     folder: Path
     sshd: Sshd
-    runtime: StandIn
+    runtime: StandIn | Far
     config: Path
     listen: Address
     local: tuple[Address, ...]
@@ -41,15 +42,24 @@ class Scene:
 
 
 @contextmanager
-def scene(targets: int = 1, keepalive: str = "5s") -> Iterator[Scene]:
-    """All of it but the agent."""
+def scene(
+    targets: int = 1,
+    keepalive: str = "5s",
+    *,
+    engines: Sequence[str] = (),
+    behind: type[StandIn | Far] = StandIn,
+) -> Iterator[Scene]:
+    """All of it but the agent. ``engines``: one target for each, instead of ``targets`` that choose theirs."""
+    chosen = engines or ("auto",) * targets
     with ExitStack() as stack:
         folder = Path(
             stack.enter_context(tempfile.TemporaryDirectory(prefix="wd-bench-", dir="/tmp"))
         )
-        sshd, runtime = stack.enter_context(Sshd()), stack.enter_context(StandIn())
+        sshd = stack.enter_context(Sshd())
+        runtime = behind()
+        stack.callback(runtime.close)
         listen = Address("127.0.0.1", free_port())
-        local = tuple(Address("127.0.0.1", free_port()) for _ in range(targets))
+        local = tuple(Address("127.0.0.1", free_port()) for _ in chosen)
         token, config = folder / "token", folder / "config.toml"
         token.write_text(TOKEN)
         token.chmod(0o600)
@@ -67,8 +77,10 @@ keepalive = "{keepalive}"
 kind = "external"
 token_file = "{token}"
 """
-        for number, address in enumerate(local):
+        for number, (address, engine) in enumerate(zip(local, chosen, strict=True)):
             text += f"""
+[targets.t{number}.ssh]
+engine = "{engine}"
 [targets.t{number}.forward]
 local = "{address}"
 remote = "{runtime.address}"

@@ -1,0 +1,49 @@
+"""The tunnel beside ``ssh -L`` and autossh: ``python -m bench.tunnel [--only ROW ...] [--quick]``.
+
+Exit code 1 if a limit is missed. Everything runs on this machine, on a real sshd, over loopback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from bench import tunnel_speed
+from bench.report import Figure, print_table, say
+from tests.lab.guards import mark_this_run
+
+Row = Callable[[bool], Iterator[Figure]]
+
+
+def main(words: Sequence[str]) -> int:
+    """Measure the rows that were asked for, or all."""
+    rows = _rows()
+    asking = argparse.ArgumentParser(prog="bench.tunnel", description=__doc__)
+    asking.add_argument("--only", nargs="+", choices=rows, default=tuple(rows), metavar="ROW")
+    asking.add_argument("--quick", action="store_true", help="fewer repetitions")
+    asked = asking.parse_args(words)
+    mark_this_run()
+    found: list[Figure] = []
+    for name in asked.only:
+        say(name)
+        found.extend(rows[name](asked.quick))
+    return 0 if print_table(found) else 1
+
+
+def _rows() -> Mapping[str, Row]:
+    """In the order of the table. ``bench.scale`` measures many targets at once."""
+    rows: dict[str, Row] = {
+        "throughput": tunnel_speed.throughput,
+        "first_byte": tunnel_speed.first_byte,
+        "round_trip": tunnel_speed.round_trip,
+    }
+    if importlib.util.find_spec("bench.scale") is not None:
+        rows["scale"] = importlib.import_module("bench.scale").rows
+    return rows
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
