@@ -12,7 +12,7 @@ from paramiko.agent import AgentSSH
 from paramiko.packet import Packetizer
 
 from watchdogd.adapters.forward import _Tunnel
-from watchdogd.adapters.ssh_link import StampedPacketizer
+from watchdogd.adapters.ssh_packets import StampedPacketizer
 from watchdogd.adapters.ssh_transport import LinkTransport
 
 

@@ -16,7 +16,8 @@ from paramiko.ssh_exception import IncompatiblePeer
 from watchdogd.adapters.host_keys import KnownKey, look_up, preferred_kinds, verify
 from watchdogd.adapters.login_keys import AgentSilent, LoginKey, LoginKeys
 from watchdogd.adapters.ssh_connect import Found, addresses, await_banner, connect
-from watchdogd.adapters.ssh_link import GONE, SshLink, StampedPacketizer, close_transport
+from watchdogd.adapters.ssh_link import GONE, SshLink, close_transport
+from watchdogd.adapters.ssh_packets import StampedPacketizer
 from watchdogd.adapters.ssh_refusals import failed, refused_login, second_factor, unsigned
 from watchdogd.adapters.ssh_resolve import SshPlan
 from watchdogd.adapters.ssh_transport import LinkTransport
@@ -28,6 +29,10 @@ _DIAL_SECONDS = 30.0
 _HANDSHAKE_SECONDS = 15.0
 _LOGIN_SECONDS = 15.0
 _CLOSE_SECONDS = 2.0
+_FASTEST = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
+"""Put first, before paramiko's own order; the server need not have them. On a processor without SHA
+instructions their check is what costs: MB/s of one core on 32 KiB, AES-128-GCM 1690, AES-128-CTR 3000 but its
+HMAC-SHA-256 250 (measured, cryptography 50). A GB through the forward took 3.3 s of this process instead of 7."""
 
 
 class SshtunnelEngine:
@@ -119,6 +124,7 @@ def _handshake(
     """Keys are exchanged and the server is the one that known_hosts knows, or it raises."""
     offers = transport.get_security_options()
     offers.key_types = preferred_kinds(known, offers.key_types)
+    offers.ciphers = (*_FASTEST, *(one for one in offers.ciphers if one not in _FASTEST))
     done = threading.Event()
     transport.start_client(event=done)
     if not done.wait(deadline.at_most(_HANDSHAKE_SECONDS).remaining()):

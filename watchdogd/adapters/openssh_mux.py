@@ -66,7 +66,9 @@ class Mux:
     def answers(self, deadline: Deadline) -> bool:
         """True if that ssh still serves its channels: so it closed none because it ended."""
         try:
-            self._connect(deadline).close()
+            with self._reach(deadline) as control:
+                _send(control, _GREETING, ())
+                _greeted(receive(control, deadline))
         except (OSError, EOFError):
             return False
         return True
@@ -84,19 +86,23 @@ class Mux:
 
     def _open(self, wish: bytes, streams: int, deadline: Deadline) -> Opened:
         with ExitStack() as undo:
-            control = self._connect(deadline)
+            control = self._reach(deadline)
             undo.callback(control.close)
             pairs = [socket.socketpair() for _ in range(streams)]
             for ours, theirs in pairs:
                 undo.callback(ours.close)
                 undo.callback(theirs.close)
-            _send(control, _text(wish), [theirs for _, theirs in pairs])
+            # Both at once: waiting for its greeting first would cost a turn of that process and of this.
+            _send(control, _GREETING + _text(wish), [theirs for _, theirs in pairs])
             for _, theirs in pairs:
                 theirs.close()
+            awaited = len(_GREETING) + 1
             try:
+                _greeted(receive(control, deadline))
+                awaited = 1
                 _await_opened(control, deadline)
             except TimeoutError:
-                self._see_off(control)
+                self._see_off(control, awaited)
                 undo.pop_all()
                 for ours, _ in pairs:
                     ours.close()
@@ -105,12 +111,10 @@ class Mux:
             control.settimeout(None)
             return Opened(control, tuple(ours for ours, _ in pairs))
 
-    def _connect(self, deadline: Deadline) -> socket.socket:
+    def _reach(self, deadline: Deadline) -> socket.socket:
         control = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self._knock(control, deadline)
-            _send(control, _text(_numbers(_HELLO, _VERSION)), ())
-            _greeted(receive(control, deadline))
         except BaseException:
             control.close()
             raise
@@ -128,13 +132,14 @@ class Mux:
             else:
                 return
 
-    def _see_off(self, control: socket.socket) -> None:
-        """Wait for the late answer, and close what it opened. Leaving sooner has ended an ssh."""
+    def _see_off(self, control: socket.socket, awaited: int) -> None:
+        """Wait for the late answer, and close what it opened. Leaving sooner has ended an ssh.
+        ``awaited``: bytes until the answer has begun."""
 
         def wait() -> None:
             control.settimeout(None)
             with suppress(OSError), control:
-                control.recv(1)
+                control.recv(awaited, socket.MSG_WAITALL)
 
         threading.Thread(target=wait, name=f"{self._name}-late", daemon=True).start()
 
@@ -191,3 +196,6 @@ def _numbers(*values: int) -> bytes:
 
 def _text(value: bytes) -> bytes:
     return _numbers(len(value)) + value
+
+
+_GREETING = _text(_numbers(_HELLO, _VERSION))

@@ -7,17 +7,16 @@ its own and left behind at the deadline; closing the connection ends them all.
 from __future__ import annotations
 
 import shlex
-import socket
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import paramiko
-from paramiko.packet import Packetizer
 
 from watchdogd.adapters.bounded import within
-from watchdogd.adapters.keepalive import GUESS_SECONDS, Keepalive, Pulse
+from watchdogd.adapters.keepalive import GUESS_SECONDS, Keepalive
 from watchdogd.adapters.remote_command import remote_command
+from watchdogd.adapters.ssh_packets import StampedPacketizer
 from watchdogd.adapters.ssh_refusals import (
     forward_denied,
     lost,
@@ -38,28 +37,6 @@ _PROHIBITED = 1
 _CONNECT_FAILED = 2
 
 
-class StampedPacketizer(Packetizer):
-    """Notes when the last whole SSH message came, of any kind: that is what proves a live link."""
-
-    def __init__(self, connection: socket.socket, clock: Clock) -> None:
-        super().__init__(connection)
-        self.pulse = Pulse(clock)
-
-    def read_message(self) -> tuple[int, paramiko.Message]:
-        """As paramiko's."""
-        message: tuple[int, paramiko.Message] = super().read_message()
-        self.pulse.beat()
-        return message
-
-    def send_message(self, data: paramiko.Message) -> None:
-        """As paramiko's."""
-        self.pulse.sent()
-        super().send_message(data)
-
-    def start_handshake(self, timeout: float) -> None:
-        """No timer thread, which would outlive a broken dial: the dial has its own deadline."""
-
-
 class ChannelStream:
     """``ports.Stream`` over one channel."""
 
@@ -76,8 +53,13 @@ class ChannelStream:
 
     def sendall(self, data: bytes) -> None:
         """See the port."""
+        rest = memoryview(data)  # paramiko copies what is left after each message
         try:
-            self._channel.sendall(data)
+            while rest:
+                sent = self._channel.send(rest)  # type: ignore[arg-type]  # any bytes will do
+                if not sent:
+                    raise OSError("the channel takes nothing more")
+                rest = rest[sent:]
         except paramiko.SSHException as error:
             raise OSError("the link is gone") from error
 

@@ -1,0 +1,62 @@
+"""How SSH messages of engine ``sshtunnel`` are read from the connection: many at once, and each noted."""
+
+from __future__ import annotations
+
+import socket
+
+import paramiko
+from paramiko.packet import Packetizer
+
+from watchdogd.adapters.keepalive import Pulse
+from watchdogd.ports import Clock
+
+_AHEAD_BYTES = 131_072
+"""Four of sshd's largest messages."""
+
+
+class ReadAhead:
+    """What ``Packetizer`` takes for its socket. It asks for a message's first block, then for its rest, each
+    a system call or two; here they come from memory, with the messages behind it. One thread reads."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._memory = memoryview(bytearray(_AHEAD_BYTES))
+        self._unread = self._memory[:0]
+
+    def recv(self, size: int) -> bytes:
+        """As a socket's."""
+        if not self._unread:
+            self._unread = self._memory[: self._connection.recv_into(self._memory)]
+        data = bytes(self._unread[:size])
+        self._unread = self._unread[size:]
+        return data
+
+    def send(self, data: bytes) -> int:
+        """As a socket's."""
+        return self._connection.send(data)
+
+    def close(self) -> None:
+        """As a socket's."""
+        self._connection.close()
+
+
+class StampedPacketizer(Packetizer):
+    """Notes when the last whole SSH message came, of any kind: that is what proves a live link."""
+
+    def __init__(self, connection: socket.socket, clock: Clock) -> None:
+        super().__init__(ReadAhead(connection))  # type: ignore[arg-type]  # recv, send, close will do
+        self.pulse = Pulse(clock)
+
+    def read_message(self) -> tuple[int, paramiko.Message]:
+        """As paramiko's."""
+        message: tuple[int, paramiko.Message] = super().read_message()
+        self.pulse.beat()
+        return message
+
+    def send_message(self, data: paramiko.Message) -> None:
+        """As paramiko's."""
+        self.pulse.sent()
+        super().send_message(data)
+
+    def start_handshake(self, timeout: float) -> None:
+        """No timer thread, which would outlive a broken dial: the dial has its own deadline."""
