@@ -40,7 +40,7 @@ class Client:
         return LONGEST
 
 
-def figures() -> Iterator[Figure]:
+def figures(repetitions: int = REPETITIONS) -> Iterator[Figure]:
     """Both at once, on one server, so that one kill hits both."""
     if shutil.which("autossh") is None:
         raise SystemExit("bench: there is no autossh: apt-get install autossh")
@@ -48,9 +48,9 @@ def figures() -> Iterator[Figure]:
     with scene() as made, running(made), forwarding(made, "autossh", "-M", "0") as theirs:
         clients = (Client(made.local[0]), Client(theirs))
         times: tuple[list[float], list[float]] = ([], [])
-        for number in range(REPETITIONS):
+        for number in range(repetitions):
             steady.wait(STEADY_SECONDS)
-            say(f"link {number + 1} of {REPETITIONS}")
+            say(f"link {number + 1} of {repetitions}")
             killed = clock.run()
             made.sshd.kill_sessions()
             threads = [

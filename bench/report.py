@@ -34,7 +34,9 @@ class Figure:
     def value(self) -> float:
         """What the limit is compared with."""
         ours, theirs = self._compared()
-        return {"ours": ours, "ratio": ours / theirs, "difference": ours - theirs}[self.measure]
+        return {"ours": ours, "ratio": _ratio(ours, theirs), "difference": ours - theirs}[
+            self.measure
+        ]
 
     def _compared(self) -> tuple[float, float]:
         pick = max if self.worst else statistics.median
@@ -51,12 +53,17 @@ class Figure:
         sign = ">=" if self.at_least else "<="
         limits = {"ours": f"{sign} {self.limit:g} {self.unit}", "ratio": f"{sign} {self.limit:g}x"}
         limits["difference"] = f"{sign} +{self.limit:g} {self.unit}"
+        of = " worst" if self.worst else ""
         word = "kept" if self.kept() else f"MISSED {self.failed}".rstrip()
         return (
             f"{self.name:<46} {_span(self.ours, self.unit):<28} {self.opponent:<34} "
-            f"{_span(self.theirs, self.unit):<28} {ours / theirs:>6.2f}x  "
-            f"{limits[self.measure]:<12} {word}"
+            f"{_span(self.theirs, self.unit):<28} {_ratio(ours, theirs):>6.2f}x  "
+            f"{limits[self.measure] + of:<12} {word}"
         )
+
+
+def _ratio(ours: float, theirs: float) -> float:
+    return ours / theirs if theirs else float("inf") if ours else 1.0
 
 
 def _span(values: Sequence[float], unit: str) -> str:

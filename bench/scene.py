@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +48,7 @@ def scene(
     *,
     engines: Sequence[str] = (),
     behind: type[StandIn | Far] = StandIn,
+    sshd_options: Mapping[str, str] | None = None,
 ) -> Iterator[Scene]:
     """All of it but the agent. ``engines``: one target for each, instead of ``targets`` that choose theirs."""
     chosen = engines or ("auto",) * targets
@@ -55,7 +56,7 @@ def scene(
         folder = Path(
             stack.enter_context(tempfile.TemporaryDirectory(prefix="wd-bench-", dir="/tmp"))
         )
-        sshd = stack.enter_context(Sshd())
+        sshd = stack.enter_context(Sshd(sshd_options))
         runtime = behind()
         stack.callback(runtime.close)
         listen = Address("127.0.0.1", free_port())
@@ -92,10 +93,11 @@ remote = "{runtime.address}"
 
 
 @contextmanager
-def running(made: Scene) -> Iterator[subprocess.Popen[bytes]]:
-    """The agent, until every forward serves."""
+def running(made: Scene, *before: str) -> Iterator[subprocess.Popen[bytes]]:
+    """The agent, from when every forward serves. ``before``: a program that runs ``watchdogd`` in its way."""
+    argv = [*before, *made.argv("run")[3:]] if before else made.argv("run")
     with (made.folder / "log").open("wb") as log:
-        process = subprocess.Popen(made.argv("run"), env=made.environ(), stdout=log, stderr=log)
+        process = subprocess.Popen(argv, env=made.environ(), stdout=log, stderr=log)
     try:
         for address in made.local:
             until(lambda local=address: serves(local), "a forward that serves")  # type: ignore[misc]

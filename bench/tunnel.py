@@ -8,10 +8,11 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.util
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from bench import tunnel_speed
+from bench import tunnel_recovery, tunnel_speed
 from bench.report import Figure, print_table, say
 from tests.lab.guards import mark_this_run
 
@@ -26,6 +27,8 @@ def main(words: Sequence[str]) -> int:
     asking.add_argument("--quick", action="store_true", help="fewer repetitions")
     asked = asking.parse_args(words)
     mark_this_run()
+    if shutil.which("autossh") is None:
+        raise SystemExit("bench: there is no autossh: apt-get install autossh")
     found: list[Figure] = []
     for name in asked.only:
         say(name)
@@ -39,6 +42,11 @@ def _rows() -> Mapping[str, Row]:
         "throughput": tunnel_speed.throughput,
         "first_byte": tunnel_speed.first_byte,
         "round_trip": tunnel_speed.round_trip,
+        "killed": tunnel_recovery.killed,
+        "frozen": tunnel_recovery.frozen,
+        "keepalives": tunnel_recovery.keepalives,
+        "wake": tunnel_recovery.wake,
+        "stall": tunnel_recovery.stall,
     }
     if importlib.util.find_spec("bench.scale") is not None:
         rows["scale"] = importlib.import_module("bench.scale").rows

@@ -66,7 +66,7 @@ def first_byte(quick: bool) -> Iterator[Figure]:
 def round_trip(quick: bool) -> Iterator[Figure]:
     """A byte there and back over a connection that is open."""
     with _places() as places:
-        echoes = {who: _echo(place) for who, place in places.items()}
+        echoes = {who: opened_echo(place) for who, place in places.items()}
         try:
             times = _in_turns("round trip", echoes, _there_and_back, 200 if quick else 2000)
         finally:
@@ -139,7 +139,8 @@ def _first_byte(place: Address) -> None:
         assert one.recv(1)
 
 
-def _echo(place: Address) -> socket.socket:
+def opened_echo(place: Address) -> socket.socket:
+    """A connection on which every byte comes back."""
     one = _connected(place)
     one.sendall(b"ECHO\r\n\r\n")
     assert one.recv(1) == DONE

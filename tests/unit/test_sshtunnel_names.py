@@ -56,6 +56,8 @@ def test_the_server_is_a_threading_tcp_server_that_binds_as_socketserver_does() 
     assert issubclass(server, socketserver.TCPServer)
     assert server.server_bind is socketserver.TCPServer.server_bind
     assert server.get_request is socketserver.TCPServer.get_request
+    assert server.process_request is socketserver.ThreadingMixIn.process_request
+    assert server.process_request_thread is socketserver.ThreadingMixIn.process_request_thread
     assert sshtunnel.SSHTunnelForwarder.skip_tunnel_checkup is True
 
 

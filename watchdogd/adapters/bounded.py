@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from watchdogd.adapters.crew import CREW
 from watchdogd.ports import Deadline
 
 Value = TypeVar("Value")
@@ -74,5 +75,5 @@ def within(
     opened must be closed. ``name`` names the thread.
     """
     call = _Call(job, late, errors)
-    threading.Thread(target=call.body, name=name, daemon=True).start()
+    CREW.start(name, call.body)
     return call.result(deadline, name)

@@ -18,6 +18,7 @@ from typing import Any
 import sshtunnel
 
 from watchdogd.adapters.bounded import within
+from watchdogd.adapters.crew import CREW
 from watchdogd.adapters.forward_answer import Refusal, refuse
 from watchdogd.adapters.forward_slot import Slot
 from watchdogd.adapters.port_holder import conflict, loopback_family
@@ -103,6 +104,12 @@ class _Tunnel(sshtunnel.SSHTunnelForwarder):  # type: ignore[misc]  # sshtunnel 
                     owner.rest()  # out of descriptors: the client stays there, and so does the cause
                     raise
 
+            def process_request(self, request: Any, client_address: Any) -> None:
+                CREW.start(
+                    f"{owner.name}-client-{client_address[1]}",
+                    lambda: self.process_request_thread(request, client_address),
+                )
+
         return Server
 
     def _make_ssh_forward_handler_class(self, remote: tuple[str, int]) -> type:
@@ -113,7 +120,7 @@ class _Tunnel(sshtunnel.SSHTunnelForwarder):  # type: ignore[misc]  # sshtunnel 
             logger = tunnel_logger
 
             def handle(self) -> None:
-                owner.serve(self.request, self.client_address[1])
+                owner.serve(self.request)
 
         return Handler
 
@@ -158,7 +165,8 @@ class ListeningForward:
         self._tunnel: _Tunnel | None = None
         self._holder = ""
         self._riding: dict[socket.socket, tuple[Link, Stream]] = {}
-        self._clients: dict[socket.socket, threading.Thread] = {}
+        self._clients: dict[socket.socket, threading.Event] = {}
+        """Each with what is set once it has been seen off."""
 
     # ------------------------------------------------------------ the port
 
@@ -250,12 +258,12 @@ class ListeningForward:
         for _, stream in streams:
             threading.Thread(target=stream.close, name=f"{self.name}-end", daemon=True).start()
         grace = deadline.at_most(_GRACE_SECONDS)
-        for client, thread in clients.items():
-            thread.join(grace.remaining())
+        for client, ended in clients.items():
+            ended.wait(grace.remaining())
             with suppress(OSError):
                 client.shutdown(socket.SHUT_RDWR)
-        for thread in clients.values():
-            thread.join(deadline.remaining())
+        for ended in clients.values():
+            ended.wait(deadline.remaining())
 
     # ------------------------------------------------------------ the link
 
@@ -301,11 +309,11 @@ class ListeningForward:
         """A moment without accepting, or until the close."""
         self._slot.await_close(_LOOK_SECONDS)
 
-    def serve(self, client: socket.socket, port: int) -> None:
-        """One accepted client to its end, in its own thread. ``port``: its own."""
-        threading.current_thread().name = f"{self.name}-client-{port}"
+    def serve(self, client: socket.socket) -> None:
+        """One accepted client to its end, in its own thread."""
+        ended = threading.Event()
         with self._lock:
-            self._clients[client] = threading.current_thread()
+            self._clients[client] = ended
         try:
             with suppress(OSError):
                 client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -315,6 +323,7 @@ class ListeningForward:
         finally:
             with self._lock:
                 del self._clients[client]
+            ended.set()
 
     def _serve(self, client: socket.socket) -> None:
         try:

@@ -10,6 +10,7 @@ import struct
 import threading
 from contextlib import suppress
 
+from watchdogd.adapters.crew import CREW
 from watchdogd.ports import Stream, WideStream
 
 _CHUNK = 131_072
@@ -60,23 +61,19 @@ def pump(client: socket.socket, stream: Stream, meter: Meter) -> None:
     """
     with suppress(*_GONE):
         _first_bytes(client, stream, meter)
-    upward = threading.Thread(
-        target=_copy_up,
-        args=(client, stream, meter),
-        name=f"{threading.current_thread().name}-up",
-        daemon=True,
-    )
-    upward.start()
+    sent = threading.Event()
+    up = f"{threading.current_thread().name}-up"
+    CREW.start(up, lambda: _copy_up(client, stream, meter, sent))
     clean = _copy_down(client, stream, meter)
     if clean:
-        while upward.is_alive() and not stream.closed():
-            upward.join(_LOOK_SECONDS)
+        while not sent.is_set() and not stream.closed():
+            sent.wait(_LOOK_SECONDS)
     stream.close()
     if not clean:
         reset_on_close(client)
     with suppress(OSError):
         client.shutdown(socket.SHUT_RD)
-    upward.join(_JOIN_SECONDS)
+    sent.wait(_JOIN_SECONDS)
     client.close()
 
 
@@ -87,8 +84,8 @@ def reset_on_close(client: socket.socket) -> None:
 
 
 def _first_bytes(client: socket.socket, stream: Stream, meter: Meter) -> None:
-    """What the client has sent while it waited is on its way before a thread is started: that takes as long
-    as the rest of the way to the first answer. So few bytes that the far side takes them unasked."""
+    """What the client has sent while it waited is on its way before anything else. So few bytes that they
+    are taken at once."""
     with suppress(BlockingIOError):
         data = client.recv(_FIRST_BYTES, socket.MSG_DONTWAIT)
         if data:  # an end is seen again
@@ -96,7 +93,7 @@ def _first_bytes(client: socket.socket, stream: Stream, meter: Meter) -> None:
             meter.add(sent=len(data))
 
 
-def _copy_up(client: socket.socket, stream: Stream, meter: Meter) -> None:
+def _copy_up(client: socket.socket, stream: Stream, meter: Meter, ended: threading.Event) -> None:
     try:
         if isinstance(stream, WideStream):
             buffer = memoryview(bytearray(_WIDE))
@@ -110,6 +107,8 @@ def _copy_up(client: socket.socket, stream: Stream, meter: Meter) -> None:
         stream.shutdown_write()
     except _GONE:
         stream.close()
+    finally:
+        ended.set()
 
 
 def _copy_down(client: socket.socket, stream: Stream, meter: Meter) -> bool:
