@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import base64
+import os
+import struct
+import time
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from tests.fakes_clock import FakeClock
+from tests.lab import needs
+from watchdogd.adapters.clock import SystemClock
 from watchdogd.adapters.host_keys import (
+    KnownHosts,
     KnownKey,
     add_command,
     find_argv,
@@ -19,6 +28,7 @@ from watchdogd.adapters.host_keys import (
 from watchdogd.adapters.ssh_resolve import SshPlan, plan_from
 from watchdogd.core.words import Cause
 from watchdogd.errors import Permanent
+from watchdogd.ports import Deadline
 from watchdogd.settings import SshSettings
 
 KEY, OTHER = b"the key", b"another key"
@@ -106,3 +116,52 @@ def test_any_other_key_is_refused_for_good(
     assert fingerprint(KEY) in raised.value.detail or word == "openssh"
     assert raised.value.mend.endswith(mend)
     assert raised.value.mend.startswith("ask whoever runs" if word == "changed" else mend)
+
+
+# ---------------------------------------------------------------- read again only when it changed
+
+
+@pytest.fixture
+def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """How often the real ``ssh-keygen`` was asked."""
+    needs.programs("ssh-keygen")
+    log, program = tmp_path / "asked", tmp_path / "bin" / "ssh-keygen"
+    program.parent.mkdir()
+    rest = os.environ["PATH"]
+    program.write_text(f'#!/bin/sh\necho >> {log}\nPATH="{rest}" exec ssh-keygen "$@"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{rest}")
+    return lambda: log.read_text().count("\n") if log.exists() else 0
+
+
+def line(blob: bytes) -> str:
+    """Of an Ed25519 key that ssh-keygen takes for one."""
+    kind, key = b"ssh-ed25519", blob.ljust(32, b".")
+    packed = struct.pack(">I", len(kind)) + kind + struct.pack(">I", len(key)) + key
+    return f"[abc.com]:8027 ssh-ed25519 {base64.b64encode(packed).decode()}\n"
+
+
+@pytest.mark.parametrize(("settled", "times"), [(True, 1), (False, 2)])
+def test_a_file_is_read_again_if_it_changed_or_is_too_new_to_tell(
+    tmp_path: Path, asked: Callable[[], int], settled: bool, times: int
+) -> None:
+    file, clock = tmp_path / "known_hosts", FakeClock()
+    clock.wall_now = time.time() + (60.0 if settled else -60.0)
+    plan = plan_from(SshSettings(host="abc.com", port=8027, known_hosts=str(file)), {})
+    hosts = KnownHosts(plan, clock)
+
+    def blobs() -> list[bytes]:
+        found = hosts.look_up(Deadline.after(SystemClock(), 20.0))
+        return [key.blob[-32:].rstrip(b".") for key in found]
+
+    assert blobs() == []
+    assert asked() == 0
+    file.write_text(line(KEY))
+    assert blobs() == [KEY]
+    assert blobs() == [KEY]
+    assert asked() == times
+    file.write_text(line(KEY[::-1]))  # as long as before
+    os.utime(file, ns=(0, 0))
+    assert blobs() == [KEY[::-1]]
+    file.unlink()
+    assert blobs() == []

@@ -13,7 +13,7 @@ import threading
 import paramiko
 from paramiko.ssh_exception import IncompatiblePeer
 
-from watchdogd.adapters.host_keys import KnownKey, look_up, preferred_kinds, verify
+from watchdogd.adapters.host_keys import KnownHosts, KnownKey, preferred_kinds, verify
 from watchdogd.adapters.login_keys import AgentSilent, LoginKey, LoginKeys
 from watchdogd.adapters.ssh_connect import Found, addresses, await_banner, connect
 from watchdogd.adapters.ssh_link import GONE, SshLink, close_transport
@@ -46,6 +46,7 @@ class SshtunnelEngine:
         self._keepalive = keepalive
         self._clock = clock
         self._name = name
+        self._known_hosts = KnownHosts(plan, clock)
         self._last_good: tuple[Found, ...] = ()
         self._dials = 0
 
@@ -53,7 +54,7 @@ class SshtunnelEngine:
         """See the port. Ends within 30 s also if the deadline is later."""
         limit = deadline.at_most(_DIAL_SECONDS)
         self._dials += 1
-        known = look_up(self._plan, limit)
+        known = self._known_hosts.look_up(limit)
         keys = LoginKeys(self._plan, limit)
         try:
             connection = self._connect(limit)
