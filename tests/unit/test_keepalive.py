@@ -184,6 +184,17 @@ def test_traffic_that_nothing_answers_brings_a_question_at_once() -> None:
         assert told == "silent after 12.00"
 
 
+def test_what_comes_meanwhile_puts_the_next_question_off() -> None:
+    with Scene(interval=0.05) as line:
+        line.answer()
+        line.play((0.04, True), (0.04, False))
+        threading.Event().wait(0.2)  # the machine's own time counts for nothing
+        assert line.asks() == 1
+        line.play((0.02, False))
+        line.answer()
+        assert line.asks() == 2
+
+
 def test_traffic_that_is_answered_costs_no_question() -> None:
     with Scene() as line:
         line.answer()

@@ -159,7 +159,13 @@ class Keepalive:
             taken = self._clock.run() - asked
             self._time.learn(taken)
             self.round_trip = taken
-            self._next.wait(self._interval)
+            self._await_turn()
+
+    def _await_turn(self) -> None:
+        """Until nothing came for an interval, as what came has answered already; or a question is wanted now."""
+        while (left := self._last_received() + self._interval - self._clock.run()) > 0:
+            if self._next.wait(left):
+                return
 
     def _watch(self) -> None:
         silent_since: float | None = None
