@@ -65,7 +65,7 @@ class Sshd(Closing):
         self.log = self.folder / "sshd.log"
         self._authorized = self.folder / "authorized_keys"
         self._authorized.write_bytes(self.identity.with_suffix(".pub").read_bytes())
-        self._options = dict(options or {})
+        self.options = dict(options or {})
         self._process: subprocess.Popen[bytes] | None = None
         self.write_known_hosts()
         try:
@@ -108,6 +108,10 @@ class Sshd(Closing):
         """Process id of the listener."""
         assert self._process is not None
         return self._process.pid
+
+    def running(self) -> bool:
+        """True while the listener lives."""
+        return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
         """Listen (again) on the same port; returns once it answers."""
@@ -181,7 +185,7 @@ class Sshd(Closing):
             "PrintMotd": "no",
             "LogLevel": "VERBOSE",
             "UseDNS": "no",
-        } | self._options
+        } | self.options
         return "".join(f"{key} {value}\n" for key, value in lines.items())
 
     def _await_listening(self, begin: int) -> None:
