@@ -11,7 +11,7 @@ CODE = watchdogd tests tools bench
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install bench bench-tunnel duel soak demo test fast pytest lint types imports format build clean ready-for-demo ready-for-test ready-for-install
+.PHONY: help install bench bench-faults bench-tunnel duel soak demo test fast pytest lint types imports format build clean ready-for-demo ready-for-test ready-for-install
 
 help:
 	@echo 'make install  for this user, away from the checkout: ~/.local/bin/watchdogd'
@@ -20,6 +20,7 @@ help:
 	@echo 'make fast     the tests of decisions and single modules, 20 s; ARGS="-k name" picks some'
 	@echo 'make pytest   all tests; ARGS as above'
 	@echo 'make bench    figures beside their opponents, 12 min; ARGS="link version" picks some; needs autossh'
+	@echo 'make bench-faults  tunnel keepers side by side under 35 faults, 40 min; ARGS="--only reset,hole_this" picks some'
 	@echo 'make bench-tunnel  the tunnel beside ssh -L and autossh; ARGS="--only throughput", ARGS="--quick" less; needs autossh'
 	@echo 'make duel     1,100 simulated months beside what people use today, 30 to 60 min; ARGS="--runs 20 --other-runs 5" less'
 	@echo 'make soak     a million rounds of random faults, then an hour of transfers over links that are broken; ARGS="--rounds 20000" or ARGS="--minutes 1" only the one, and less'
@@ -48,6 +49,9 @@ fast: ready-for-test
 
 bench: ready-for-test
 	@$(BIN)/python -m bench $(ARGS)
+
+bench-faults: ready-for-test
+	@$(BIN)/python -m bench.link_faults $(ARGS)
 
 bench-tunnel: ready-for-test
 	@$(BIN)/python -m bench.tunnel $(ARGS)

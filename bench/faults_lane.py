@@ -13,10 +13,10 @@ from pathlib import Path
 
 from bench.faults_client import Client
 from bench.faults_keeper import Keeper
-from bench.faults_line import Line, Loop
+from bench.faults_line import Line, Loop, lasting_port
 from bench.scene import serves
 from tests.lab.closing import Closing
-from tests.lab.sshd import Sshd, free_port
+from tests.lab.sshd import Sshd
 from tests.lab.stand_in import TOKEN
 from tests.lab.waiting import until
 from watchdogd.adapters.clock import SystemClock
@@ -65,10 +65,10 @@ class Lane(Closing):
             raise
 
     def _make(self, loop: Loop) -> None:
-        self.sshd = self._stack.enter_context(Sshd())
+        self.sshd = self._stack.enter_context(Sshd(port=lasting_port()))
         self.line = self._stack.enter_context(Line(loop, self.sshd.port))
-        self.local = Address(HOME, free_port())
-        self.remote = Address(HOME, free_port())
+        self.local = Address(HOME, lasting_port())
+        self.remote = Address(HOME, lasting_port())
         self._runtime: subprocess.Popen[bytes] | None = None
         self._stack.callback(self.stop_runtime)
         self.client = Client(loop, self.local, self.clock.run)
@@ -247,7 +247,7 @@ class Lane(Closing):
         config = self.folder / "watchdogd.toml"
         config.write_text(f"""
 [agent]
-listen = "127.0.0.1:{free_port()}"
+listen = "127.0.0.1:{lasting_port()}"
 state_dir = "{self.folder}/state"
 [targets.bench.ssh]
 host = "{SERVER}"

@@ -7,6 +7,7 @@ for each connection, would compete with the opponents for the processor.
 from __future__ import annotations
 
 import asyncio
+import random
 import socket
 import struct
 import threading
@@ -17,11 +18,21 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from tests.lab.closing import Closing
-from tests.lab.sshd import free_port
 
 LOOK_SECONDS = 0.02
+LOWEST, HIGHEST = 20000, 32000
+"""Ports that are closed for a while and needed again lie below those that the system gives to clients."""
 CALL_SECONDS = 10.0
 T = TypeVar("T")
+
+
+def lasting_port() -> int:
+    """A free port that no client of this machine is given while it is closed."""
+    while True:
+        port = random.randint(LOWEST, HIGHEST)  # noqa: S311 - no secret
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Loop(Closing):
@@ -92,8 +103,7 @@ class Line(Closing):
         self._loop = loop
         self._servers: list[asyncio.Server] = []
         self._wires: set[_Wire] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.port = free_port()
+        self.port = lasting_port()
         self.accepted = 0
         """TCP connections that were accepted."""
         self.target = target
@@ -133,7 +143,7 @@ class Line(Closing):
 
     def half_close(self) -> None:
         """Present connections: the client's side is told that the server says no more."""
-        self._loop.call(self._each(lambda wire: wire.client.write_eof()))
+        self._loop.call(self._each(_end_half))
 
     def close(self) -> None:
         """End the listeners and all connections."""
@@ -176,9 +186,7 @@ class Line(Closing):
         while self.frozen and not wire.dead:
             await asyncio.sleep(LOOK_SECONDS)
         answers, wire.server = await asyncio.open_connection("127.0.0.1", self.target)
-        async with asyncio.TaskGroup() as both:
-            both.create_task(self._up(wire, reader))
-            both.create_task(self._down(wire, answers, late))
+        await asyncio.gather(self._up(wire, reader), self._down(wire, answers, late))
 
     async def _up(self, wire: _Wire, reader: asyncio.StreamReader) -> None:
         assert wire.server is not None
@@ -246,6 +254,11 @@ class Line(Closing):
                 wire.reset()
                 return
         writer.write(data)
+
+
+def _end_half(wire: _Wire) -> None:
+    wire.down = False
+    wire.client.write_eof()
 
 
 def _limit(wire: _Wire, up: bool, down: bool) -> None:

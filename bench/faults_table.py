@@ -109,6 +109,16 @@ def page(results: Results, window: float) -> str:
     return "\n".join([*lines, "", *_summary(results, window)])
 
 
+def brief(row: Mapping[str, Outcome | None]) -> str:
+    """One fault in one line: seconds until usable."""
+    words = (
+        f"{name} {'-' if one.usable is None else f'{one.usable:.2f} s'}"
+        for name, one in row.items()
+        if one is not None
+    )
+    return "; ".join(words)
+
+
 def _cells(one: Outcome | None, window: float) -> str:
     if one is None:
         return f"{'does not apply':>14}"

@@ -23,7 +23,7 @@ from pathlib import Path
 from bench.faults_lane import OPPONENTS, Lane, is_root
 from bench.faults_line import Loop
 from bench.faults_schedule import FAULTS, Fault
-from bench.faults_table import Outcome, calm_since, outcome, page, record
+from bench.faults_table import Outcome, brief, calm_since, outcome, page, record
 from bench.report import say
 from tests.lab.guards import Traces, mark_this_run
 from watchdogd.adapters.clock import SystemClock
@@ -180,6 +180,7 @@ def _race(race: Race, wanted: Sequence[str], results: dict[str, Row]) -> None:
         load = os.getloadavg()[0]
         say(f"{number} of {len(wanted)}, load {load:.1f}: {name}: {fault.title}")
         results[name] = race.meet(fault)
+        say(brief(results[name]))
 
 
 def _parser() -> argparse.ArgumentParser:
