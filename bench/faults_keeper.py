@@ -82,6 +82,12 @@ class Keeper(Closing):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(min(found, key=_started), number)
 
+    def told(self) -> str:
+        """For a person: its processes, and the end of what it wrote."""
+        log = self._log.read_text(errors="replace")[-2000:] if self._log.exists() else ""
+        found = ", ".join(f"{pid} {_name_of(pid)}" for pid in self._pids()) or "none"
+        return f"its processes: {found}; its last words:\n{log}"
+
     def _launch(self) -> None:
         with self._lock, self._log.open("ab") as log:
             if not self._stopping.is_set():

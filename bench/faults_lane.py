@@ -25,7 +25,7 @@ from watchdogd.settings import Address
 SERVER = "server.invalid"
 """The server's name. As root each keeper has an ``/etc/hosts`` of its own, where it stands."""
 HOME, ELSEWHERE = "127.0.0.1", "127.0.0.2"
-UP_SECONDS = 60.0
+UP_SECONDS = 40.0
 _FORWARD = ("-N", "-L")
 _TUNED = (
     "-oServerAliveInterval=5",

@@ -20,6 +20,7 @@ from typing import TypeVar
 from tests.lab.closing import Closing
 
 LOOK_SECONDS = 0.02
+BIND_TRIES = 100
 LOWEST, HIGHEST = 20000, 32000
 """Ports that are closed for a while and needed again lie below those that the system gives to clients."""
 CALL_SECONDS = 10.0
@@ -101,7 +102,7 @@ class Line(Closing):
 
     def __init__(self, loop: Loop, target: int) -> None:
         self._loop = loop
-        self._servers: list[asyncio.Server] = []
+        self._servers: dict[str, asyncio.Server] = {}
         self._wires: set[_Wire] = set()
         self.port = lasting_port()
         self.accepted = 0
@@ -156,9 +157,18 @@ class Line(Closing):
                 act(wire)
 
     async def _listen(self, hosts: tuple[str, ...]) -> None:
-        for server in self._servers:
-            server.close()
-        self._servers = [await asyncio.start_server(self._serve, h, self.port) for h in hosts]
+        for host in set(self._servers) - set(hosts):
+            self._servers.pop(host).close()
+        for host in set(hosts) - set(self._servers):
+            self._servers[host] = await self._bound(host)
+
+    async def _bound(self, host: str) -> asyncio.Server:
+        """A process that is just being started may hold a copy of the former listener until it is."""
+        for _ in range(BIND_TRIES):
+            with suppress(OSError):
+                return await asyncio.start_server(self._serve, host, self.port)
+            await asyncio.sleep(LOOK_SECONDS)
+        return await asyncio.start_server(self._serve, host, self.port)
 
     async def _serve(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         self.accepted += 1
