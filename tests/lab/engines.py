@@ -23,7 +23,7 @@ KEEPALIVE = 0.4
 Maker = Callable[[SshSettings, Path], SshEngine]
 
 
-def soon(seconds: float = 10.0) -> Deadline:
+def soon(seconds: float = 20.0) -> Deadline:
     """In so many seconds."""
     return Deadline.after(CLOCK, seconds)
 

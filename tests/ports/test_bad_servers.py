@@ -147,8 +147,8 @@ def test_a_control_socket_of_a_dead_master_is_in_nobodys_way(tmp_path: Path) -> 
 
 
 def test_a_port_that_is_taken_on_the_other_family_is_free() -> None:
-    with socket.create_server(("::1", 0), family=socket.AF_INET6) as taken:
-        local = Address("127.0.0.1", taken.getsockname()[1])
+    local = Address("127.0.0.1", free_port())
+    with socket.create_server(("::1", local.port), family=socket.AF_INET6):
         forward = ListeningForward(local, Address("127.0.0.1", 9), 1.0, CLOCK)
         try:
             forward.bind()
