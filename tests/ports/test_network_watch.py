@@ -159,6 +159,20 @@ def test_a_burst_is_told_once(laptop: Laptop) -> None:
     assert watched.told.empty()
 
 
+def test_a_kernel_that_tells_nothing_any_more_is_looked_at_instead(
+    laptop: Laptop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(news: Notifications) -> None:
+        raise ConnectionResetError("gone")
+
+    with Watched(laptop, laptop.server) as watched:
+        monkeypatch.setattr(Notifications, "drain", broken)
+        laptop.pull_out()
+        assert watched.next() == (laptop.server, False)
+        laptop.plug_in()
+        assert watched.next() == (laptop.server, True)
+
+
 def test_it_ends_while_things_change_and_leaves_nothing(laptop: Laptop) -> None:
     with Watched(laptop, laptop.server):
         laptop.pull_out()

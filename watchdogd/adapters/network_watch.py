@@ -12,6 +12,7 @@ import select
 import socket
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import closing
 
 from watchdogd.adapters.netlink import Notifications
 from watchdogd.ports import Clock, Deadline
@@ -70,20 +71,19 @@ class NetworkWatch:
 
     def _run(self) -> None:
         try:
-            news: Notifications | None = self._open()
+            with closing(self._open()) as news:
+                self._follow(news)
         except OSError as error:
-            log.info(
-                "the kernel tells no network changes (%s): looking every %g s", error, self._poll
-            )
-            news = None
-        self._known = self._ways()
-        try:
-            while not self._stopping.is_set():
-                self._await(news)
+            told = "the kernel tells no changes of the network (%s): looked at every %g s"
+            log.info(told, error, self._poll)
+            self._follow(None)
         finally:
             self._stopped.close()
-            if news is not None:
-                news.close()
+
+    def _follow(self, news: Notifications | None) -> None:
+        self._known = self._known or self._ways()
+        while not self._stopping.is_set():
+            self._await(news)
 
     def _await(self, news: Notifications | None) -> None:
         """One wait for a change, and what follows from it."""
