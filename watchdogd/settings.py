@@ -183,6 +183,8 @@ class TrainingSettings:
     """A pattern as the shell knows it."""
     log_file: str = ""
     stall_after: float = 1800.0
+    resume_command: tuple[str, ...] = ()
+    """Run on this machine, without a shell, once after a verified repair."""
 
     @property
     def watched(self) -> bool:
@@ -221,6 +223,8 @@ class TargetSettings:
             start_grace=self.heal.start_grace,
             gpus=self.may_use_gpus,
             watches_training=self.training.watched,
+            watches_progress=bool(self.training.progress_file),
+            resumes=bool(self.training.resume_command),
             stall_after=self.training.stall_after,
         )
 

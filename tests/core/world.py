@@ -10,12 +10,23 @@ from __future__ import annotations
 import heapq
 from dataclasses import dataclass, field, replace
 
-from watchdogd.core.commands import Apply, AskLink, Command, Dial, Fact, Probe, Publish, Wake
+from watchdogd.core.commands import (
+    Apply,
+    AskLink,
+    Command,
+    Dial,
+    Fact,
+    Probe,
+    Publish,
+    RunHook,
+    Wake,
+)
 from watchdogd.core.events import (
     ClockStepped,
     ContainerDied,
     DialFailed,
     Event,
+    HookFinished,
     LinkLost,
     LinkSilent,
     LinkUp,
@@ -33,6 +44,7 @@ from watchdogd.core.model import (
     Policy,
     TargetState,
 )
+from watchdogd.core.resume import Hook
 from watchdogd.core.sight import (
     ContainerSight,
     GpuDevice,
@@ -147,6 +159,12 @@ class World:
     training_total: float | None = None
     checkpoints: bool = False
     """One is written every 10 minutes while ``steps``."""
+    hook_result: Result | None = Result.DONE
+    """How the resume command ends; None = no answer ever comes."""
+    resumes_at: float = 0.0
+    """Steps a second of the training that the resume command starts."""
+    resumes_from: float = 100.0
+    """Steps from one checkpoint to the next."""
     pressure: float = 0.0
     processes_readable: bool = True
     server_readable: bool = True
@@ -196,6 +214,7 @@ class World:
     wake_at: float | None = None
     applied: list[Remedy] = field(default_factory=list)
     applied_at: list[float] = field(default_factory=list)
+    hooks: list[Hook] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)
     dials: list[float] = field(default_factory=list)
     asked: list[int] = field(default_factory=list)
@@ -298,6 +317,8 @@ class World:
                 self.post(self.measure(command), after=seconds)
             case Apply():
                 self.apply(command)
+            case RunHook():
+                self.run_hook(command.hook)
             case Dial():
                 self.dials.append(self.now)
                 self.answer_dial(command.number)
@@ -371,6 +392,24 @@ class World:
             result = Result.DONE if self.link is not None else Result.FAILED
         key = command.intent.key
         self.post(RemedyFinished(key=key, result=result, reason=reason, detail=detail), after=1.0)
+
+    def run_hook(self, hook: Hook) -> None:
+        """The resume command, and what must hold whenever it runs."""
+        self.train()
+        if self.state.pause is not None:
+            self.broken.append("I12: a resume while paused")
+        if self.policy.mode.value == "observe":
+            self.broken.append("I12: a resume in observe")
+        if any(one.generation.started == hook.generation.started for one in self.hooks):
+            self.broken.append("section 10: two resumes of one generation")
+        if self.state.phase.value not in ("settling", "steady"):
+            self.broken.append("section 10: a resume without verified health")
+        self.hooks.append(hook)
+        if self.hook_result is Result.DONE and self.resumes_at:
+            self.step -= self.step % self.resumes_from + hook.back * self.resumes_from
+            self.steps = self.resumes_at
+        if self.hook_result is not None:
+            self.post(HookFinished(key=hook.key, result=self.hook_result), after=1.0)
 
     def effect(self, remedy: Remedy) -> None:
         match remedy:

@@ -47,6 +47,7 @@ session_up | gauge | target
 kernels, kernels_busy | gauge | target
 training_active, training_step, training_progress_ratio | gauge | target
 training_last_progress_timestamp_seconds | gauge | target
+training_resumes_total, training_resume_failures_total | counter | target
 gpu_utilization_ratio, gpu_memory_used_bytes, gpu_memory_total_bytes | gauge | target, gpu
 suspended_seconds_total, resumes_total, clock_steps_total | counter |
 online | gauge |
@@ -57,7 +58,6 @@ published too, and exported once something feeds them."""
 UNFED = (
     "kernel_replaced",
     "training_lost",
-    "training_resumes",
     "notification",
 )
 

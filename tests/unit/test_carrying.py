@@ -26,6 +26,7 @@ from watchdogd.core.model import (
     Memory,
     Observation,
 )
+from watchdogd.core.resume import Hook
 from watchdogd.core.sight import Generation
 from watchdogd.core.words import (
     Cause,
@@ -147,6 +148,14 @@ class Notes:
         self.charges.append(charge)
 
     def finish(self, target: str, key: str, result: Result) -> None:
+        self.finished.put((key, result))
+
+    def intend_hook(self, target: str, hook: Hook, now: Env) -> None:
+        if self.error:
+            raise self.error
+        self.order.append("hook intent")
+
+    def finish_hook(self, target: str, key: str, result: Result) -> None:
         self.finished.put((key, result))
 
     def close(self) -> None: ...

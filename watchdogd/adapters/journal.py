@@ -24,6 +24,8 @@ from watchdogd.core.model import (
     Intent,
     Memory,
 )
+from watchdogd.core.resume import Hook
+from watchdogd.core.sight import Generation
 from watchdogd.core.words import Remedy, Result
 from watchdogd.eventlog.codec import decode, encode
 from watchdogd.ports import Kept
@@ -66,6 +68,23 @@ CREATE TABLE IF NOT EXISTS starts (
   observes_until REAL NOT NULL
 )
 """
+_HOOKS = """
+CREATE TABLE IF NOT EXISTS hooks (
+  seq INTEGER PRIMARY KEY,
+  target TEXT NOT NULL,
+  run TEXT NOT NULL,
+  key TEXT NOT NULL,
+  wall REAL NOT NULL,
+  result TEXT,
+  UNIQUE (target, run)
+)
+"""
+"""``run``: the run of the runtime that a resume hook was for, once and for all."""
+_LAST_HOOK = "SELECT run FROM hooks WHERE target = ? ORDER BY seq DESC LIMIT 1"
+_BEGIN_HOOK = "INSERT INTO hooks (target, run, key, wall) VALUES (?, ?, ?, ?)"
+_END_HOOK = "UPDATE hooks SET result = ? WHERE target = ? AND key = ?"
+_UNDO_HOOK = "DELETE FROM hooks WHERE target = ? AND key = ? AND result IS NULL"
+_PRUNE_HOOKS = "DELETE FROM hooks WHERE seq <= (SELECT max(seq) FROM hooks) - ?"
 _EARLIER = "SELECT boot, boot_id, asked, observes_until FROM starts ORDER BY seq"
 _BEGIN = "INSERT INTO starts (boot, boot_id, asked, observes_until) VALUES (?, ?, 0, ?)"
 _ASKED = "UPDATE starts SET asked = 1 WHERE seq = ?"
@@ -122,16 +141,20 @@ class SqliteJournal:
         Raises ``OSError`` if the file is unreadable, corrupt, unwritable or made by a newer version.
         """
 
-        def read(connection: sqlite3.Connection) -> tuple[_Rows, _Rows, _Rows]:
+        def read(connection: sqlite3.Connection) -> tuple[_Rows, _Rows, _Rows, _Rows]:
             connection.execute(_PRUNE, (_KEPT_ROWS,))
+            connection.execute(_PRUNE_HOOKS, (_KEPT_ROWS,))
             rows = connection.execute(_SELECT, (target,)).fetchall()
             left = connection.execute(_OPEN, (target,)).fetchall()
             connection.execute(_CLOSE, (Result.UNKNOWN.value, target))
-            return rows, left, connection.execute(_RECALL, (target,)).fetchall()
+            hooks = connection.execute(_LAST_HOOK, (target,)).fetchall()
+            return rows, left, hooks, connection.execute(_RECALL, (target,)).fetchall()
 
-        rows, left, memories = self._transaction(read)
+        rows, left, hooks, memories = self._transaction(read)
         charges = tuple(one for one in _charges(rows) if _age(one, now) < KEPT_SECONDS)
-        return Kept(charges=charges, memory=_memory(memories, now), open=_open(left))
+        return Kept(
+            charges=charges, memory=_memory(memories, now), open=_open(left), hook=_hook(hooks)
+        )
 
     def remember(self, target: str, memory: Memory, now: Env) -> None:
         """As the port says. Raises ``OSError``."""
@@ -156,6 +179,20 @@ class SqliteJournal:
         """Note how it ended. An unknown key (a harmless remedy's) changes nothing."""
         row = (result.value, target, key)
         self._transaction(lambda connection: connection.execute(_FINISH, row).rowcount)
+
+    def intend_hook(self, target: str, hook: Hook, now: Env) -> None:
+        """As the port says. Raises ``OSError``."""
+        row = (target, _run(hook.generation), hook.key, now.wall)
+        self._transaction(lambda connection: connection.execute(_BEGIN_HOOK, row).rowcount)
+
+    def finish_hook(self, target: str, key: str, result: Result) -> None:
+        """As the port says. Raises ``OSError``."""
+        if result is Result.NOTHING:
+            undo = (target, key)
+            self._transaction(lambda connection: connection.execute(_UNDO_HOOK, undo).rowcount)
+        else:
+            row = (result.value, target, key)
+            self._transaction(lambda connection: connection.execute(_END_HOOK, row).rowcount)
 
     def close(self) -> None:
         """Idempotent; never raises."""
@@ -218,6 +255,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
         raise sqlite3.DatabaseError(f"made by a newer watchdogd (version {version})")
     connection.execute(_SCHEMA)
     connection.execute(_MEMORIES)
+    connection.execute(_HOOKS)
     connection.execute(_STARTS)  # an older watchdogd does not mind it: no other version
     if version != _VERSION:
         connection.execute(f"PRAGMA user_version = {_VERSION}")
@@ -259,6 +297,19 @@ def _open(rows: _Rows) -> tuple[Remedy, ...]:
     try:
         return tuple(Remedy(remedy) for (remedy,) in rows)
     except ValueError as error:
+        raise OSError(errno.EIO, f"journal: a row cannot be read: {error}") from error
+
+
+def _run(generation: Generation) -> str:
+    """The run alone: the server's boot adds nothing to it, and is not always known."""
+    plain = replace(generation, boot_id=None)
+    return json.dumps(encode(Generation, plain), sort_keys=True)
+
+
+def _hook(rows: _Rows) -> Generation | None:
+    try:
+        return decode(Generation, json.loads(rows[0][0])) if rows else None
+    except (TypeError, ValueError) as error:
         raise OSError(errno.EIO, f"journal: a row cannot be read: {error}") from error
 
 

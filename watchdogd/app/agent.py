@@ -50,6 +50,7 @@ from watchdogd.sinks.memory import MemoryKeeper
 from watchdogd.sinks.metrics import MetricsSink
 from watchdogd.sinks.recent import RecentFacts
 from watchdogd.sinks.recorder import Recorder
+from watchdogd.sinks.redact import Redactor
 from watchdogd.sinks.series import TunnelFacts
 from watchdogd.web import Routes, WebServer
 from watchdogd.workers import Workers
@@ -268,6 +269,7 @@ class Agent:
             journal=self._journal,
             agent_health=self._health,
             canaries=self._network.canaries,
+            redact=Redactor(self.secrets).text,
             observe=dry_run,
             harmless_only=harmless_only,
         )
@@ -325,6 +327,7 @@ class Agent:
             charges=kept.charges,
             memory=kept.memory,
             open=kept.open,
+            hook=kept.hook,
             observe_seconds=self._starts.to_observe(),
         )
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from watchdogd.adapters.child_ledger import ChildLedger
 from watchdogd.adapters.engine_choice import why
+from watchdogd.adapters.local_command import LocalCommands
 from watchdogd.adapters.ssh_resolve import SshPlan
 from watchdogd.app import folders
 from watchdogd.app.changes import Changes
@@ -21,6 +23,7 @@ from watchdogd.loop import Inbox, Letterbox, Member
 from watchdogd.ports import AskCanaries, Clock, Deadline, Journal
 from watchdogd.probes import LAPTOP_PROBES, SERVER_PROBES, TUNNEL_PROBES
 from watchdogd.remedies import REMEDIES
+from watchdogd.remedies.hook import resume
 from watchdogd.settings import TargetSettings
 from watchdogd.sinks.series import TunnelFacts
 from watchdogd.workers import Workers
@@ -39,6 +42,7 @@ class InService:
     policy: Policy
     executor: Executor
     letters: Letterbox
+    commands: LocalCommands
     deaths: DeathWatch | None
     """Set for ``kind = "container"``."""
 
@@ -56,10 +60,12 @@ class InService:
         self.parts.forward.hold_for(self.parts.target.forward.hold)
 
     def close(self, deadline: Deadline) -> None:
-        """End its clients, links and threads."""
+        """End its clients, links, programs and threads."""
+        self.commands.stop()
         if self.deaths is not None:
             self.deaths.stop()
         self.parts.close(deadline)
+        self.commands.close(deadline)
         if self.deaths is not None:
             self.deaths.join(deadline.remaining())
 
@@ -95,6 +101,8 @@ class Builder:
     journal: Journal
     agent_health: Callable[[], str]
     canaries: AskCanaries
+    redact: Callable[[str], str]
+    """Takes secrets out of what programs of this machine print."""
     observe: bool = False
     """Whatever the mode: only say what would be done."""
     harmless_only: bool = False
@@ -103,7 +111,7 @@ class Builder:
         """What an agent that was killed, or ended too late, left running holds sessions on the server,
         and serves nobody."""
         for pid in ChildLedger(folders.children_folder(self.state)).end_orphans(self.clock):
-            told = "ended ssh (pid %s), which the agent before this one had not ended"
+            told = "ended process %s, which the agent before this one had not ended"
             log.warning(told, pid, extra={"pid": pid})
 
     def make(
@@ -157,6 +165,7 @@ class Builder:
     def _one(self, target: TargetSettings, plan: SshPlan) -> InService:
         letters = Letterbox(self.inbox, target.name)
         parts = parts_of(target, plan, self.clock, letters.post, self._places(target.name))
+        commands = LocalCommands(self.clock, ChildLedger(folders.children_folder(self.state)))
         executor = Executor(
             parts.reach,
             parts.links,
@@ -167,6 +176,7 @@ class Builder:
             server=SERVER_PROBES,
             remedies=REMEDIES,
             journal=self.journal,
+            hook=partial(resume, commands.run, self.redact),
             harmless_only=self.harmless_only,
         )
         return InService(
@@ -174,6 +184,7 @@ class Builder:
             policy=target.policy(observe=self.observe),
             executor=executor,
             letters=letters,
+            commands=commands,
             deaths=self._deaths(parts, letters),
         )
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Protocol, assert_never
 
+from watchdogd.carrying.hook_jobs import HookJobs
 from watchdogd.carrying.patience import Patience, within
 from watchdogd.carrying.rounds import (
     LAPTOP_SLACK,
@@ -32,6 +33,7 @@ from watchdogd.core.commands import (
     Dial,
     Probe,
     Publish,
+    RunHook,
     SetAnswer,
     Wake,
 )
@@ -44,7 +46,15 @@ from watchdogd.core.model import (
 )
 from watchdogd.core.words import HARM, Cause, Harm, ProbeName, Refusal, Remedy, Result
 from watchdogd.errors import Permanent, Transient
-from watchdogd.ports import Deadline, Journal, LinkStatus, Outcome, Reach, RemedyFunction
+from watchdogd.ports import (
+    Deadline,
+    HookFunction,
+    Journal,
+    LinkStatus,
+    Outcome,
+    Reach,
+    RemedyFunction,
+)
 from watchdogd.workers import Answer, Job, Overdue, Raised, Value, Workers
 
 log = logging.getLogger(__name__)
@@ -90,12 +100,13 @@ class Executor:
         server: Probes,
         remedies: Mapping[Remedy, RemedyFunction],
         journal: Journal | None,
+        hook: HookFunction | None = None,
         harmless_only: bool = False,
     ) -> None:
         """``laptop`` is measured in every round, ``tunnel`` after it and ``server`` beside it in a deep
         one. ``journal`` is ``None`` where it could not be opened: nothing charged runs then.
 
-        ``harmless_only`` (``run --once``): what is charged is answered with "nothing done".
+        ``harmless_only`` (``run --once``): what is charged, and ``hook``, is answered with "nothing done".
         """
         self._reach = reach
         self._links = links
@@ -106,10 +117,13 @@ class Executor:
         self._server = server
         self._remedies = remedies
         self._journal = journal
+        self._stopped = threading.Event()
+        self._hooks = HookJobs(
+            workers, post, None if harmless_only else hook, journal, self._stopped.is_set
+        )
         self._harmless_only = harmless_only
         self._inside: dict[ProbeName, Job] = {}
         self._patience = Patience()
-        self._stopped = threading.Event()
         self._answer: tuple[Cause | None, float] = (None, 0.0)
         self._answer_lock = threading.Lock()
 
@@ -120,6 +134,8 @@ class Executor:
                 self.probe(command)
             case Apply(intent=intent):
                 self._apply(intent, env)
+            case RunHook(hook=hook):
+                self._hooks.carry(self._reach, hook, env)
             case Dial(number=number):
                 self._dial(number)
             case CloseLink(number=number, drain_seconds=drain):

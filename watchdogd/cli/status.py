@@ -15,6 +15,7 @@ from watchdogd.cli.agent import ask_agent
 from watchdogd.cli.because import answered, grounds
 from watchdogd.cli.doubt import doubt
 from watchdogd.cli.hindsight import hindsight
+from watchdogd.cli.resumed import resumed
 from watchdogd.cli.unbuilt import unwatched
 from watchdogd.sinks.series import HAND_CAUSES, HAND_REFUSALS
 
@@ -71,7 +72,7 @@ def _line(target: Mapping[str, Any], now: float) -> str:
 def _lines(target: Mapping[str, Any], now: float) -> None:
     """One target for a pipe: nothing is cut off."""
     output.wrapped(_words(target, now), 0)
-    for text in (target.get("detail"), _person(target), _observing(target)):
+    for text in (target.get("detail"), _person(target), _observing(target), resumed(target)):
         if text:
             output.wrapped(str(text), 2)
     if target.get("mend"):
@@ -144,6 +145,8 @@ def _whole(
     for text in () if explained else (_person(target), _observing(target)):
         if text:
             output.wrapped(text, 2)
+    if text := resumed(target):
+        output.wrapped(text, 2)
     output.ladder(target.get("layers", []), str(target.get("detail") or ""))
     if not explained:
         output.mend(str(target.get("mend") or ""))

@@ -124,6 +124,7 @@ class StatusAnswers:
             "observing": only_observes(state, run),
             "pause": _pause(state),
             "shadow": shadow_answer(state),
+            "resume": _resume(state, run),
             "why": self._why(name, state),
             "layers": ladder(verdict, state.observations, now=run),
             "link": _link(state, run, wall),
@@ -257,6 +258,19 @@ def _pause(state: TargetState) -> dict[str, object] | None:
         "until": None if pause.until_wall is None else _iso(pause.until_wall),
         "actor": pause.actor,
         "reason": pause.reason,
+    }
+
+
+def _resume(state: TargetState, run: float) -> dict[str, object] | None:
+    known, hook = state.resume, state.hook
+    if known is None:
+        return None
+    return {
+        "running": None if hook is None else round(max(0.0, run - hook.decided), 3),
+        "trial": str(known.trial),
+        "step": known.step,
+        "failures": known.failures,
+        "halted": known.halted,
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from watchdogd.core.model import Incident, Intent, Pause
+from watchdogd.core.resume import Hook
 from watchdogd.core.words import Cause, Hindsight, Refusal, Remedy, Result, State
 
 
@@ -25,6 +26,16 @@ class Apply:
     """
 
     intent: Intent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunHook:
+    """Run ``resume_command``; answered by exactly one ``HookFinished``.
+
+    Its commit in the journal comes first: no commit, no run; and none for a generation that had one.
+    """
+
+    hook: Hook
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,6 +222,52 @@ class KernelsGone:
     """One of them was, when last asked."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookBegan:
+    """Fact: the resume command is about to run."""
+
+    hook: Hook
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookEnded:
+    """Fact: ``UNKNOWN``: it did not end by its deadline, and was ended; ``NOTHING``: it was not begun."""
+
+    hook: Hook
+    result: Result
+    seconds: float
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResumeEnded:
+    """Fact: after the resume command the training moved, or the resume failed."""
+
+    moved: bool
+    step: float | None = None
+    """Where it is now; of a failure: where it was lost."""
+    failures: int = 0
+    """In a row, at that step."""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResumeHalted:
+    """Fact: too many failed at one step; until a person resets it none is begun. All else goes on."""
+
+    step: float | None
+    failures: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResumeWithheld:
+    """Fact: a repair is proved, and the training is not resumed after it."""
+
+    incident: str
+    reason: Refusal
+    detail: str = ""
+
+
 Fact = (
     StateChanged
     | IncidentOpened
@@ -227,6 +284,11 @@ Fact = (
     | ShadowOpened
     | ShadowScored
     | KernelsGone
+    | HookBegan
+    | HookEnded
+    | ResumeEnded
+    | ResumeHalted
+    | ResumeWithheld
 )
 
 
@@ -237,4 +299,4 @@ class Publish:
     fact: Fact
 
 
-Command = Probe | Apply | Dial | CloseLink | AskLink | Bind | SetAnswer | Wake | Publish
+Command = Probe | Apply | RunHook | Dial | CloseLink | AskLink | Bind | SetAnswer | Wake | Publish

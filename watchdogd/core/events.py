@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from watchdogd.core.model import Charge, Memory, Observation
-from watchdogd.core.sight import Sight
+from watchdogd.core.sight import Generation, Sight
 from watchdogd.core.words import Cause, Refusal, Remedy, Result
 
 
@@ -17,6 +17,8 @@ class Started:
     memory: Memory = field(default_factory=Memory)
     open: tuple[Remedy, ...] = ()
     """Remedies whose intent is on disk and whose result is not: it is looked for, never repeated."""
+    hook: Generation | None = None
+    """For what the resume hook was begun last, as the journal knows."""
     journal_ok: bool = True
     """False: the journal is missing, corrupt or unwritable; the agent then only observes."""
     observe_seconds: float | None = None
@@ -48,6 +50,17 @@ class RemedyFinished:
     """Set with ``Result.NOTHING``: why the last look forbade the act."""
     detail: str = ""
     mend: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookFinished:
+    """The answer to a ``RunHook``: exactly one each."""
+
+    key: str
+    result: Result
+    """``UNKNOWN``: it did not end by its deadline, and was ended; ``NOTHING``: it was not begun."""
+    detail: str = ""
+    """The last that it printed, without secrets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,6 +215,7 @@ Event = (
     Started
     | Observed
     | RemedyFinished
+    | HookFinished
     | Woke
     | Resumed
     | ClockStepped

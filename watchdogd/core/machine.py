@@ -15,6 +15,7 @@ from watchdogd.core import (
     network,
     operating,
     remedying,
+    resuming,
     rounds,
     seeing,
     shadowing,
@@ -40,6 +41,7 @@ from watchdogd.core.events import (
     DialFailed,
     Event,
     FilesChanged,
+    HookFinished,
     LinkLost,
     LinkSilent,
     LinkSpeaking,
@@ -126,6 +128,8 @@ def _take(turn: Turn, event: Event) -> None:
             rounds.observed(turn, event)
         case RemedyFinished():
             remedying.finished(turn, event)
+        case HookFinished():
+            resuming.finished(turn, event)
         case Woke():
             pass
         case Resumed():
@@ -209,6 +213,7 @@ def _see_to_pending(turn: Turn) -> None:
     _dial(turn)
     remedying.decide(turn, republish_after=REPUBLISH_SECONDS)
     shadowing.follow(turn)
+    resuming.follow(turn)
 
 
 def at_rest(state: TargetState) -> bool:
@@ -224,6 +229,7 @@ def at_rest(state: TargetState) -> bool:
         and not state.not_before  # remedying.expire
         and state.intent is None
         and state.would is None  # shadowing.follow
+        and (state.resume is None or not resuming.pending(state))  # resuming.follow
         and link.port_bound  # _bind
         and link.up is not None  # _dial
         and not link.silent
@@ -362,6 +368,8 @@ def _deadlines(state: TargetState, env: Env) -> list[float]:
         times.extend(at for _, at in state.not_before)
     if state.phase in WAITING:
         times.extend((state.grace_until, state.destructive_grace_until))
+    if resuming.pending(state):
+        times.append(state.hook_until)
     if state.pause is not None:
         times.append(env.run + operating.pause_left(state, env))
     return times

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from watchdogd.core.link import Dialing
+from watchdogd.core.resume import Hook, Resume
 from watchdogd.core.shadow import Open, Shadow
 from watchdogd.core.sight import Generation, HostSight, Sight
 from watchdogd.core.traces import Death, Flaps, Life
@@ -165,6 +166,10 @@ class Policy:
     """The runtime was given GPUs, so what uses them must be known before anything is ended."""
     watches_training: bool = False
     """Some sign of a training run is configured."""
+    watches_progress: bool = False
+    """One of them is a progress file."""
+    resumes: bool = False
+    """A command that resumes the training after a repair is configured."""
     stall_after: float = 1800.0
     """Longest time without progress that is nothing special."""
     deep_every: int = 4
@@ -244,6 +249,7 @@ class Memory:
     ooms: tuple[tuple[str, float], ...] = ()
     pause: Pause | None = None
     shadow: Shadow = field(default_factory=Shadow)
+    resume: Resume | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -357,6 +363,16 @@ class TargetState:
     """``run`` clock: before it nothing is repaired, since the agent crashed again and again."""
     restarts_unverified: int = 0
     """Destructive remedies in a row without verified health: two halt the target."""
+    resume: Resume | None = None
+    """What of resuming the training is to be known; ``None``: no repair called for it yet."""
+    hook: Hook | None = None
+    """The resume command runs."""
+    hook_until: float = 0.0
+    """``run`` clock: its end at the latest; then, when progress must show, or it may be tried again."""
+    hook_mark: str = ""
+    """What the progress file showed when it began."""
+    last_step: float | None = None
+    """The last one that was read, if it matters to a resume."""
     would: Open | None = None
     shadow: Shadow = field(default_factory=Shadow)
     account: Account = field(default_factory=Account)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from watchdogd.core import remedying, rounds
+from watchdogd.core import remedying, resuming, rounds
 from watchdogd.core.choose import APPROVABLE
 from watchdogd.core.commands import OperatorSpoke, PauseBegan, PauseEnded
 from watchdogd.core.events import Approved, Ordered, Paused, Reset, Started, Unpaused
@@ -147,6 +147,7 @@ def _reset(turn: Turn, event: Reset) -> None:
         refusals=(),
         incident=None if incident is None else replace(incident, failed=()),
     )
+    resuming.lifted(turn)
     turn.tell(OperatorSpoke(verb="reset", accepted=True, actor=event.actor))
     rounds.blinded(turn)
 
@@ -165,6 +166,7 @@ def memory(state: TargetState) -> Memory:
         ooms=state.ooms,
         pause=state.pause,
         shadow=state.shadow,
+        resume=state.resume,
     )
 
 
@@ -187,3 +189,4 @@ def remembered(turn: Turn, event: Started) -> None:
         would=None,
         shadow=kept.shadow,
     )
+    resuming.remembered(turn, event)

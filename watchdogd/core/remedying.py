@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from watchdogd.core import resuming
 from watchdogd.core.backoff import doubling
 from watchdogd.core.budget import HOUR, kept
 from watchdogd.core.choose import approved, choose
@@ -126,6 +127,7 @@ def apply(turn: Turn, remedy: Remedy, *, ordered: bool = False) -> None:
     )
     if HARM[remedy] is Harm.DESTRUCTIVE:
         turn.change(restarts_unverified=state.restarts_unverified + 1)
+    resuming.repairing(turn, intent)
     _pause(turn, remedy)
     turn.enter(Phase.ACTING)
     turn.tell(RemedyIntended(intent=intent))
@@ -187,6 +189,7 @@ def _nothing_done(turn: Turn, intent: Intent, event: RemedyFinished) -> None:
         intent=None,
         restarts_unverified=restarts - 1 if HARM[intent.remedy] is Harm.DESTRUCTIVE else restarts,
     )
+    resuming.called_off(turn, intent)
     if event.reason in HOLDS:
         _pause(turn, intent.remedy, least=HOLD_SECONDS)
         others = tuple(one for one in state.refusals if one[0] is not intent.remedy)
@@ -207,6 +210,8 @@ def _failed(turn: Turn, intent: Intent) -> None:
         turn.change(incident=replace(incident, failed=(*incident.failed[-31:], intent.remedy)))
     if intent.remedy in STARTS:
         turn.change(failed_starts=state.failed_starts + 1)
+    if intent.charged:
+        resuming.unproved(turn)
     turn.change(intent=None, done=False)
     _pause(turn, intent.remedy)
     turn.enter(Phase.HELD)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from watchdogd.core import flapping, life, network, quiet, seeing
+from watchdogd.core import flapping, life, network, quiet, resuming, seeing
 from watchdogd.core.commands import IncidentClosed, IncidentOpened, IncidentRerooted, RemedyVerified
 from watchdogd.core.confirming import NO_NETWORK, ONCE, confirmed, failing_anyhow
 from watchdogd.core.events import Observed
@@ -78,6 +78,7 @@ def redefined(turn: Turn) -> None:
         refusals=(),
         not_before=(),
     )
+    resuming.redefined(turn)
 
 
 def suspected(turn: Turn, cause: Cause) -> None:

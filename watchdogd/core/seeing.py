@@ -8,7 +8,7 @@ from watchdogd.core import life
 from watchdogd.core.commands import KernelsGone
 from watchdogd.core.events import ContainerDied, Observed
 from watchdogd.core.model import TargetState
-from watchdogd.core.sight import ContainerSight, KernelSight
+from watchdogd.core.sight import ContainerSight, KernelSight, TrainingSight
 from watchdogd.core.traces import Death
 from watchdogd.core.turn import Turn
 from watchdogd.core.words import Cause, ContainerStatus, Outcome, ProbeName
@@ -35,6 +35,13 @@ def take(turn: Turn, event: Observed) -> None:
     _look_for_impaired(turn, event)
     known = old if kernels is old.kernels else replace(old, kernels=kernels)
     turn.change(sight=new.over(known), life=life.seen(turn, event))
+    _keep_step(turn, new.training)
+
+
+def _keep_step(turn: Turn, seen: TrainingSight | None) -> None:
+    """The file that shows it may be lost with the run."""
+    if turn.policy.resumes and seen is not None and seen.step is not None:
+        turn.change(last_step=seen.step)
 
 
 def impaired(state: TargetState) -> str:

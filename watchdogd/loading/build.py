@@ -85,11 +85,7 @@ def _section(record: type[_Record], section: str, table: Table) -> _Record:
     fields: dict[str, Any] = {}
     for name, value in table.values.items():
         parent, _, key = name.rpartition(".")
-        if (
-            parent == section
-            and value is not None
-            and key not in ("compatibility", "resume_command")
-        ):
+        if parent == section and value is not None and key != "compatibility":
             fields[key] = value
     return record(**fields)
 

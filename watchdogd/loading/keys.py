@@ -133,9 +133,7 @@ TARGET: dict[str, Key] = {
     "training.checkpoints": _server_path(),
     "training.log_file": _server_path(),
     "training.stall_after": _duration(),
-    "training.resume_command": Key(
-        v.unbuilt([], "resuming a training run after a repair"), "an empty list"
-    ),
+    "training.resume_command": Key(v.texts, FileRule.PROGRAM.value, FileRule.PROGRAM),
 }
 
 ENV = "runtime.container.env"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 
@@ -20,6 +21,9 @@ class FileRule(Enum):
     READABLE = "a file that is there and that you may read"
     MAYBE = "a file, or a place where one may appear"
     FOLDER = "an absolute folder"
+    PROGRAM = (
+        'a list: a program of this machine that you may run, and its arguments: ["~/resume.sh"]'
+    )
 
 
 def expand(name: str, environ: Mapping[str, str]) -> str:
@@ -47,6 +51,18 @@ def checked(name: str, rule: FileRule, environ: Mapping[str, str]) -> str:
         raise Refused(f"a file that cannot be looked at ({_reason(error)})") from None
     _obeys(path, found, rule)
     return path
+
+
+def program(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The argv with the absolute path of its program, which is found on PATH if it is a bare name.
+    ``Refused`` if it is not there, or may not be run."""
+    name = expand(argv[0], environ)
+    if "/" in name and not os.path.isabs(name):
+        raise Refused("a program whose path is not absolute", "an absolute path, or a name on PATH")
+    found = shutil.which(name, path=environ.get("PATH"))
+    if found is None:
+        raise Refused(f"a program that is not there, or that you may not run: {masked(name)}")
+    return (found, *argv[1:])
 
 
 def _obeys(path: str, found: os.stat_result, rule: FileRule) -> None:

@@ -104,6 +104,7 @@ def _times(target: TargetSettings) -> Iterator[str]:
     yield _line("progress_file", training.progress_file)
     yield from (_line("checkpoints", training.checkpoints), _line("log_file", training.log_file))
     yield _time("stall_after", training.stall_after)
+    yield _line("resume_command", tuple(_masked(word) for word in training.resume_command))
 
 
 def _time(name: str, seconds: float) -> str:

@@ -12,7 +12,7 @@ from watchdogd.core.words import Remedy
 from watchdogd.errors import Problem
 from watchdogd.loading.files import Leaf
 from watchdogd.loading.keys import ENV, ENV_NAME, ENV_TOKEN, NOTIFY, Key, sections
-from watchdogd.loading.paths import checked
+from watchdogd.loading.paths import FileRule, checked, program
 from watchdogd.loading.values import Refused, shown, text
 
 _BARE = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -82,7 +82,9 @@ def _take(
 ) -> None:
     try:
         value = key.parse(leaf.value)
-        if key.file is not None:
+        if key.file is FileRule.PROGRAM:
+            value = program(value, environ) if isinstance(value, tuple) and value else None
+        elif key.file is not None:
             value = checked(str(value), key.file, environ) if value else None
     except Refused as refused:
         table.refused.add(name)

@@ -16,6 +16,8 @@ from watchdogd.core.model import (
     Policy,
     TargetState,
 )
+from watchdogd.core.resume import Hook
+from watchdogd.core.sight import Generation
 from watchdogd.core.words import Remedy, Result
 
 
@@ -28,6 +30,8 @@ class Kept:
     memory: Memory = field(default_factory=Memory)
     open: tuple[Remedy, ...] = ()
     """Remedies whose result is not known: the agent ended before they did."""
+    hook: Generation | None = None
+    """For what the resume hook was begun last."""
 
 
 class Journal(Protocol):
@@ -46,6 +50,15 @@ class Journal(Protocol):
         ...
 
     def finish(self, target: str, key: str, result: Result) -> None: ...
+
+    def intend_hook(self, target: str, hook: Hook, now: Env) -> None:
+        """That this hook is begun, durable when this returns. Raises ``FileExistsError`` if one was begun
+        for its generation before."""
+        ...
+
+    def finish_hook(self, target: str, key: str, result: Result) -> None:
+        """How it ended. ``NOTHING``: it was not begun after all."""
+        ...
 
     def close(self) -> None: ...
 

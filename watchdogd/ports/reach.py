@@ -10,6 +10,7 @@ from watchdogd.core.model import (
     Intent,
     Observation,
 )
+from watchdogd.core.resume import Hook
 from watchdogd.core.sight import (
     ContainerSight,
     GpuSight,
@@ -155,6 +156,30 @@ class Outcome:
     mend: str = ""
     reason: Refusal | None = None
     """Why nothing was done (``Result.NOTHING``)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """What became of a program of this machine."""
+
+    status: int | None
+    """Negative: ended by that signal. ``None``: it did not end by its deadline, and was ended."""
+    said: bytes
+    """The last of what it printed, of both outputs."""
+
+
+class RunHere(Protocol):
+    """Runs a program of this machine, without a shell. Raises ``OSError`` if it cannot be started,
+    ``InterruptedError`` of these if the agent ends."""
+
+    def __call__(self, argv: Sequence[str], *, stdin: bytes, deadline: Deadline) -> Ran: ...
+
+
+class HookFunction(Protocol):
+    """Runs the target's ``resume_command`` once, to its end or to the deadline, and never raises for what
+    the command does."""
+
+    def __call__(self, target: TargetSettings, hook: Hook, deadline: Deadline) -> Outcome: ...
 
 
 class RemedyFunction(Protocol):

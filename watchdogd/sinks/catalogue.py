@@ -286,6 +286,19 @@ METRICS: tuple[Metric, ...] = (
         "Unix time of the last move of progress file or checkpoint; the start time before the first.",
     ),
     Metric(
+        "training_resumes_total",
+        Type.COUNTER,
+        TARGET,
+        "Times resume_command was run after a verified repair.",
+    ),
+    Metric(
+        "training_resume_failures_total",
+        Type.COUNTER,
+        TARGET,
+        "Resumes that failed: the command did, or did not end in time; no progress followed, or the training was "
+        "lost at the same step again.",
+    ),
+    Metric(
         "gpu_utilization_ratio",
         Type.GAUGE,
         (*TARGET, "gpu"),

@@ -26,12 +26,14 @@ from prometheus_client.registry import Collector
 
 from watchdogd.core.commands import (
     Fact,
+    HookEnded,
     IncidentClosed,
     IncidentOpened,
     Reconnected,
     RemedyEnded,
     RemedyIntended,
     RemedyRefused,
+    ResumeEnded,
     ShadowScored,
 )
 from watchdogd.core.events import DialFailed, Event, LinkUp, Observed
@@ -95,6 +97,8 @@ class Tallies:
         self.detection_seconds = self._histogram("incident_detection_seconds")
         self.container_restarts = self._counter("container_restarts_total")
         self.oom_kills = self._counter("container_oom_kills_total")
+        self.resumes = self._counter("training_resumes_total")
+        self.resume_failures = self._counter("training_resume_failures_total")
         self.log_messages = self._counter("log_messages_total")
         self.started_at = self._gauge("start_time_seconds")
         self.reload_successful = self._gauge("config_last_reload_successful")
@@ -182,6 +186,9 @@ class MetricsSink:
         if policy.kind is Kind.CONTAINER:
             made.container_restarts.labels(target)
             made.oom_kills.labels(target)
+        if policy.resumes:
+            made.resumes.labels(target)
+            made.resume_failures.labels(target)
         self._prepare_probes(target, policy, now)
         for remedy in remedies_of(policy.kind):
             made.remedy_attempts.labels(target, remedy)
@@ -290,6 +297,10 @@ class MetricsSink:
                 made.remedy_refused.labels(target, remedy, reason).inc()
             case ShadowScored(remedy=remedy, outcome=outcome) if outcome in made.shadow:
                 made.shadow[outcome].labels(target, remedy).inc()
+            case HookEnded(result=result) if result is not Result.NOTHING:
+                made.resumes.labels(target).inc()
+            case ResumeEnded(moved=False):
+                made.resume_failures.labels(target).inc()
             case IncidentOpened(incident=incident, detection_seconds=seconds):
                 made.incidents.labels(target, incident.cause).inc()
                 made.detection_seconds.labels(target).observe(seconds)
@@ -388,7 +399,7 @@ class _ViewCollector(Collector):
 
 def _shape(policy: Policy) -> object:
     """What decides which series a target has."""
-    return policy.kind, policy.view_session, policy.watches_training, policy.gpus
+    return policy.kind, policy.view_session, policy.watches_training, policy.gpus, policy.resumes
 
 
 def _family(metric: Metric) -> CounterMetricFamily | GaugeMetricFamily:

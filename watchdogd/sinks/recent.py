@@ -19,6 +19,7 @@ from watchdogd.core.model import (
     Pause,
     TargetState,
 )
+from watchdogd.core.resume import Hook
 
 _KEPT = 64
 _NEWS = (
@@ -81,6 +82,14 @@ def _plain(item: e.Event | Fact) -> dict[str, object]:
                 "cause": str(value.cause or ""),
                 "remedy": str(value.remedy),
                 "key": value.key,
+            }
+        elif isinstance(value, Hook):
+            found |= {
+                "incident": value.incident,
+                "key": value.key,
+                "attempt": value.attempt,
+                "back": value.back,
+                "step": value.step,
             }
         elif isinstance(value, Pause):
             found |= {"until": value.until_wall, "actor": value.actor, "reason": value.reason}

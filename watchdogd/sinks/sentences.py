@@ -43,6 +43,12 @@ _ENDED = {
     Result.NOTHING: "did nothing",
     Result.UNKNOWN: "ended without a known effect",
 }
+_HOOK_ENDED = {
+    Result.DONE: "ended well",
+    Result.FAILED: "failed",
+    Result.NOTHING: "was not begun",
+    Result.UNKNOWN: "did not end by its deadline and was ended",
+}
 _HINDSIGHT = {
     Hindsight.RIGHT: "{} would have been right: health did not come back by itself",
     Hindsight.FALSE_ALARM: "{} would have been a false alarm: health came back by itself",
@@ -81,6 +87,10 @@ def fact_line(fact: c.Fact) -> Line:
             return _shadow(fact)
         case c.KernelsGone():
             return _gone(fact)
+        case c.HookBegan() | c.HookEnded():
+            return _hook(fact)
+        case c.ResumeEnded() | c.ResumeHalted() | c.ResumeWithheld():
+            return _resume(fact)
 
 
 def _shadow(fact: c.ShadowOpened | c.ShadowScored) -> Line:
@@ -111,6 +121,40 @@ def _gone(fact: c.KernelsGone) -> Line:
         fields={"kernels": list(fact.kernels)},
         repeats=("kernels_gone", fact.busy),
     )
+
+
+def _hook(fact: c.HookBegan | c.HookEnded) -> Line:
+    hook = fact.hook
+    fields: dict[str, object] = {"incident": hook.incident, "key": hook.key}
+    fields |= {"attempt": hook.attempt, "back": hook.back, "step": hook.step}
+    if isinstance(fact, c.HookBegan):
+        back = ", one checkpoint further back" if hook.back else ""
+        text = f"resume_command begins (attempt {hook.attempt}{back})"
+        return Line(level="info", text=text, fields=fields)
+    fields |= {"result": fact.result, "seconds": round(fact.seconds, 3), "detail": fact.detail}
+    level = "info" if fact.result is Result.DONE else "warning"
+    text = f"resume_command {_HOOK_ENDED[fact.result]} after {fact.seconds:.1f} s"
+    return Line(level=level, text=text, fields=fields)
+
+
+def _resume(fact: c.ResumeEnded | c.ResumeHalted | c.ResumeWithheld) -> Line:
+    if isinstance(fact, c.ResumeWithheld):
+        fields: dict[str, object] = {"incident": fact.incident, "reason": fact.reason}
+        level = "warning" if fact.reason is Refusal.HALTED else "info"
+        text = f"the training is not resumed: {fact.detail or fact.reason}"
+        return Line(level=level, text=text, fields=fields)
+    where = f" at step {fact.step:g}" if fact.step is not None else ""
+    fields = {"step": fact.step, "failures": fact.failures}
+    if isinstance(fact, c.ResumeHalted):
+        text = (
+            f"the training is not resumed any more: {fact.failures} resumes in a row failed{where}; "
+            "find out why, then reset the target"
+        )
+        return Line(level="error", text=text, fields=fields)
+    if fact.moved:
+        return Line(level="info", text=f"the training goes on{where}", fields=fields)
+    text = f"the resume failed{where}, {fact.failures} in a row: {fact.detail}"
+    return Line(level="warning", text=text, fields=fields)
 
 
 def _operator(fact: c.PauseBegan | c.PauseEnded | c.OperatorSpoke) -> Line:

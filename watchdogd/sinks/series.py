@@ -202,7 +202,8 @@ def needs_hand(state: TargetState) -> bool:
     """Can only a person help now?"""
     held = state.phase in (Phase.CONFIRMED, Phase.HELD)
     refused = any(reason in HAND_REFUSALS for _, reason in state.refusals)
-    return (held and refused) or state.verdict.cause in HAND_CAUSES
+    poisoned = state.resume is not None and state.resume.halted
+    return (held and refused) or state.verdict.cause in HAND_CAUSES or poisoned
 
 
 def online(states: Mapping[str, TargetState]) -> bool:
