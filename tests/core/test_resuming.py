@@ -222,11 +222,7 @@ def test_an_agent_that_crashed_again_and_again_waits_with_it() -> None:
     crash(world)
     while not world.hooks and world.state.phase is not Phase.VERIFYING:
         world.play(0.5)
-    kept = memory(world.state)
-    world.state = world.fresh()
-    world.queue.clear()
-    world.link = None
-    world.start(memory=kept, observe_seconds=600.0).play(590)
+    world.start(memory=world.killed(), observe_seconds=600.0).play(590)
     assert world.state.shown is State.UP
     assert world.hooks == []
     world.play(120)
@@ -351,21 +347,12 @@ def test_what_the_same_step_is(one: float | None, other: float | None, same: boo
 # ---------------------------------------------------------------- what survives
 
 
-def restarted(world: World, **started: object) -> World:
-    """The agent is killed and started again."""
-    kept = memory(world.state)
-    world.state = world.fresh()
-    world.queue.clear()
-    world.link, world.wake_at = None, None
-    return world.start(memory=kept, **started)
-
-
 def test_killed_while_it_runs_it_is_not_repeated_and_its_progress_is_watched() -> None:
     world = training(hook_result=None)
     crash(world)
     while not world.hooks:
         world.play(0.5)
-    restarted(world, hook=world.hooks[0].generation)
+    world.start(memory=world.killed(), hook=world.hooks[0].generation)
     world.steps = 1.0
     world.play(1200)
     assert len(world.hooks) == 1
@@ -377,7 +364,7 @@ def test_killed_after_the_repair_and_before_its_proof_it_is_not_forgotten() -> N
     crash(world)
     while world.state.phase is not Phase.VERIFYING:
         world.play(0.5)
-    restarted(world).play(600)
+    world.start(memory=world.killed()).play(600)
     assert len(world.hooks) == 1
 
 
@@ -387,9 +374,7 @@ def test_killed_before_the_decision_was_kept_the_open_intent_is_enough() -> None
     crash(world)
     while world.state.phase is not Phase.ACTING:
         world.play(0.5)
-    world.state = world.fresh()
-    world.queue.clear()
-    world.link, world.wake_at = None, None
+    world.killed()
     world.container = None
     world.life += 1
     world.start(memory=kept, open=(START,)).play(600)

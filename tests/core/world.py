@@ -40,10 +40,12 @@ from watchdogd.core.events import (
 from watchdogd.core.machine import first, step
 from watchdogd.core.model import (
     Env,
+    Memory,
     Observation,
     Policy,
     TargetState,
 )
+from watchdogd.core.operating import memory
 from watchdogd.core.resume import Hook
 from watchdogd.core.sight import (
     ContainerSight,
@@ -253,6 +255,15 @@ class World:
     def start(self, **started: object) -> World:
         self.post(Started(**started))  # type: ignore[arg-type]
         return self
+
+    def killed(self) -> Memory:
+        """The agent is gone, its link and what was on its way to it too; what it kept is returned."""
+        kept = memory(self.state)
+        self.began = self.now + self.slept
+        self.state = self.fresh()
+        self.queue.clear()
+        self.link, self.wake_at = None, None
+        return kept
 
     def play(self, seconds: float) -> World:
         """Let that much awake time pass."""

@@ -23,9 +23,11 @@ from watchdogd.core.model import (
     Memory,
     Pause,
 )
+from watchdogd.core.resume import Hook, Resume, Trial
 from watchdogd.core.shadow import Score, Shadow, WouldHave
 from watchdogd.core.sight import Generation
 from watchdogd.core.words import Cause, Refusal, Remedy, Result
+from watchdogd.eventlog.codec import encode
 from watchdogd.ports import Journal
 
 pytestmark = pytest.mark.real
@@ -209,6 +211,15 @@ WHOLE = Memory(
     restarts_unverified=1,
     ooms=(("t", NOW.boot - 50.0),),
     pause=Pause(since_wall=NOW.wall, actor="me", reason="why"),
+    resume=Resume(
+        lost=Generation(container="c", started="t"),
+        repair="i:0:start_container",
+        incident="i",
+        ran=Generation(container="c", started="s"),
+        trial=Trial.MOVED,
+        step=1050.0,
+        failures=1,
+    ),
     shadow=Shadow(
         recent=(
             WouldHave(
@@ -282,6 +293,76 @@ class TestMemory:
         assert journal.load("a100", NOW).charges == (charge("k1"),)
         journal.remember("a100", WHOLE, NOW)
         assert open_journal().load("a100", NOW).memory == WHOLE
+
+
+HOOK = Hook(
+    key="i1:resume:c:t",
+    incident="i1",
+    generation=Generation(boot_id="s", container="c", started="t"),
+    attempt=1,
+    back=0,
+    step=None,
+    decided=1.0,
+    deadline_seconds=60.0,
+)
+RUN = Generation(container="c", started="t")
+
+
+class TestHook:
+    def test_the_last_one_that_was_begun_is_told_until_another_is(self, open_journal: Open) -> None:
+        journal = open_journal()
+        assert journal.load("a100", NOW).hook is None
+        journal.intend_hook("a100", HOOK, NOW)
+        for _ in range(2):
+            assert open_journal().load("a100", NOW).hook == RUN
+        other = replace(HOOK, key="k2", generation=replace(HOOK.generation, started="u"))
+        journal = open_journal()
+        journal.finish_hook("a100", HOOK.key, Result.UNKNOWN)
+        journal.intend_hook("a100", other, NOW)
+        journal.finish_hook("a100", other.key, Result.DONE)
+        assert open_journal().load("a100", NOW).hook == replace(RUN, started="u")
+        assert journal.load("h100", NOW).hook is None
+
+    @pytest.mark.parametrize("result", [None, Result.DONE, Result.FAILED, Result.UNKNOWN])
+    def test_one_generation_has_one(self, open_journal: Open, result: Result | None) -> None:
+        journal = open_journal()
+        journal.intend_hook("a100", HOOK, NOW)
+        if result is not None:
+            journal.finish_hook("a100", HOOK.key, result)
+        unread = replace(HOOK, key="k2", generation=RUN)  # the server's boot was not read this time
+        with pytest.raises(FileExistsError):
+            open_journal().intend_hook("a100", unread, NOW)
+        journal.intend_hook("h100", HOOK, NOW)
+
+    def test_one_that_was_not_begun_after_all_may_be(self, open_journal: Open) -> None:
+        journal = open_journal()
+        journal.intend_hook("a100", HOOK, NOW)
+        journal.finish_hook("a100", HOOK.key, Result.NOTHING)
+        assert open_journal().load("a100", NOW).hook is None
+        open_journal().intend_hook("a100", HOOK, NOW)
+
+    def test_a_journal_from_before_hooks_is_taken_up(self, open_journal: Open, path: str) -> None:
+        journal = open_journal()
+        keep(journal, charge("k1"))
+        journal.close()
+        connection = sqlite3.connect(path, isolation_level=None)
+        connection.execute("DROP TABLE hooks")
+        connection.close()
+        assert open_journal().load("a100", NOW).hook is None
+        open_journal().intend_hook("a100", HOOK, NOW)
+
+    def test_a_row_that_cannot_be_read_is_said(self, open_journal: Open, path: str) -> None:
+        journal = open_journal()
+        journal.intend_hook("a100", HOOK, NOW)
+        journal.close()
+        connection = sqlite3.connect(path, isolation_level=None)
+        connection.execute("UPDATE hooks SET run = '[]'")
+        connection.close()
+        with pytest.raises(OSError, match="journal"):
+            open_journal().load("a100", NOW)
+
+    def test_who_resumes_nothing_is_remembered_as_before(self) -> None:
+        assert "resume" not in encode(Memory, Memory())
 
 
 class TestWhenItCannotKeepItsWord:

@@ -17,8 +17,8 @@ from watchdogd.adapters.clock import SystemClock
 from watchdogd.adapters.http import get
 from watchdogd.adapters.tokens import TokenFile
 from watchdogd.carrying import Executor
-from watchdogd.core.commands import Apply, AskLink, Bind, Dial, Probe, SetAnswer
-from watchdogd.core.events import DialFailed, Event, Observed, RemedyFinished
+from watchdogd.core.commands import Apply, AskLink, Bind, Dial, Probe, RunHook, SetAnswer
+from watchdogd.core.events import DialFailed, Event, HookFinished, Observed, RemedyFinished
 from watchdogd.core.model import (
     Charge,
     Env,
@@ -172,6 +172,7 @@ class Bench:
         self.laptop: dict[ProbeName, ProbeFunction] = {ProbeName.AGENT: ok(ProbeName.AGENT)}
         self.server: dict[ProbeName, ProbeFunction] = {ProbeName.HOST: ok(ProbeName.HOST)}
         self.remedy: Callable[[], Said] = lambda: Said(result=Result.DONE, detail="seen")
+        self.hook: Callable[[], Said] = lambda: Said(result=Result.DONE, detail="begun")
         target = TargetSettings(
             name="a100",
             ssh=SshSettings(host="127.0.0.1"),
@@ -198,6 +199,10 @@ class Bench:
             self.notes.order.append("act")
             return self.remedy()
 
+        def hook(target: TargetSettings, hook: Hook, deadline: Deadline) -> Said:
+            self.notes.order.append("hook")
+            return self.hook()
+
         return Executor(
             self.reach,
             self.links,
@@ -208,6 +213,7 @@ class Bench:
             server=self.server,
             remedies={Remedy.RECONNECT: remedy, Remedy.START_CONTAINER: remedy},
             journal=self.notes if journal else None,
+            hook=hook,
             harmless_only=harmless_only,
         )
 
@@ -218,6 +224,11 @@ class Bench:
         event = self.event()
         assert isinstance(event, Observed)
         return {seen.probe: seen for seen in event.observations}
+
+    def hooked(self, seconds: float = SOON) -> HookFinished:
+        event = self.event(seconds)
+        assert isinstance(event, HookFinished)
+        return event
 
     def finished(self) -> RemedyFinished:
         event = self.event()
@@ -265,6 +276,20 @@ def intent(remedy: Remedy, *, charged: bool, seconds: float = 1.0) -> Intent:
 
 CHARGED = Apply(intent=intent(Remedy.START_CONTAINER, charged=True))
 HARMLESS = Apply(intent=intent(Remedy.RECONNECT, charged=False))
+
+
+RESUME = RunHook(
+    hook=Hook(
+        key="k",
+        incident="i1",
+        generation=Generation(container="c"),
+        attempt=1,
+        back=0,
+        step=None,
+        decided=0.0,
+        deadline_seconds=0.2,
+    )
+)
 
 
 # -------------------------------------------------------------------- probes
@@ -500,6 +525,73 @@ def test_after_stop_no_remedy_begins(bench: Bench) -> None:
 
 
 # -------------------------------------------------------------------- links
+
+
+# -------------------------------------------------------------------- the resume hook
+
+
+def test_a_hook_runs_after_it_is_kept_and_the_journal_is_told_its_end(bench: Bench) -> None:
+    bench.executor().carry(RESUME, ENV)
+    assert bench.hooked() == HookFinished(key="k", result=Result.DONE, detail="begun")
+    assert bench.notes.order == ["hook intent", "hook"]
+    assert bench.notes.finished.get(timeout=SOON) == ("k", Result.DONE)
+
+
+@pytest.mark.parametrize(
+    ("error", "result", "detail"),
+    [
+        (OSError(28, "no room"), Result.NOTHING, "no room"),
+        (FileExistsError(17, "there"), Result.FAILED, "begun for this generation before"),
+    ],
+)
+def test_a_hook_that_cannot_be_kept_is_not_begun(
+    bench: Bench, error: OSError, result: Result, detail: str
+) -> None:
+    bench.notes.error = error
+    bench.executor().carry(RESUME, ENV)
+    told = bench.hooked()
+    assert told.result is result
+    assert detail in told.detail
+    assert bench.notes.order == []
+
+
+@pytest.mark.parametrize("how", [{"journal": False}, {"harmless_only": True}])
+def test_a_hook_needs_a_journal_and_an_agent_that_stays(bench: Bench, how: dict[str, bool]) -> None:
+    bench.executor(**how).carry(RESUME, ENV)
+    assert bench.hooked().result is Result.NOTHING
+    assert bench.notes.order == []
+
+
+def test_after_stop_no_hook_begins_and_the_journal_takes_it_back(bench: Bench) -> None:
+    executor = bench.executor()
+    executor.stop()
+    executor.carry(RESUME, ENV)
+    assert bench.hooked().result is Result.NOTHING
+    assert bench.notes.order == ["hook intent"]
+    assert bench.notes.finished.get(timeout=SOON) == ("k", Result.NOTHING)
+
+
+def test_a_hook_that_raises_or_hangs_has_failed(
+    bench: Bench, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> Said:
+        raise RuntimeError
+
+    bench.hook = broken
+    executor = bench.executor()
+    executor.carry(RESUME, ENV)
+    assert bench.hooked().result is Result.FAILED
+    assert bench.notes.finished.get(timeout=SOON) == ("k", Result.FAILED)
+    monkeypatch.setattr("watchdogd.carrying.hook_jobs.END_SECONDS", 0.1)
+
+    def hangs() -> Said:
+        gate.wait()
+        return Said(result=Result.DONE)
+
+    bench.hook = hangs
+    executor.carry(RESUME, ENV)
+    assert bench.hooked().result is Result.UNKNOWN
+    assert bench.notes.finished.get(timeout=SOON) == ("k", Result.UNKNOWN)
 
 
 def test_a_dial_that_breaks_is_told_as_failed(bench: Bench) -> None:
