@@ -148,6 +148,16 @@ def test_a_repair_that_found_nothing_to_do_resumes_nothing() -> None:
     assert (world.hooks, world.broken) == ([], [])
 
 
+def test_what_was_not_replaced_goes_on_and_is_not_resumed() -> None:
+    world = training(remedies_work=False, remedy_result=Result.UNKNOWN)
+    crash(world).play(60)
+    assert world.applied == [START]
+    world.container, world.steps = None, 1.0  # it had been there all the time
+    world.play(600)
+    assert world.state.shown is State.UP
+    assert world.hooks == []
+
+
 def test_health_that_comes_late_is_still_the_repairs() -> None:
     world = training(policy=replace(RESUMES, start_grace=60.0))
     crash(world)
@@ -303,6 +313,24 @@ def test_lost_at_the_same_step_twice_it_goes_back_one_checkpoint_and_then_halts(
     assert world.state.shown is State.UP, "its tunnel and its container are kept all the same"
     assert world.applied == [START] * 5
     assert world.broken == []
+
+
+def test_what_breaks_while_the_hook_runs_is_owed_one_of_its_own() -> None:
+    world = training(hook_result=None)
+    crash(world)
+    while not world.hooks:
+        world.play(0.5)
+    world.hook_result = Result.DONE
+    crash(world).play(600)
+    assert world.applied == [START, START]
+    assert [one.generation.started for one in world.hooks] == ["life-2", "life-3"]
+
+
+def test_a_crash_soon_after_the_resume_is_resumed_as_soon() -> None:
+    world = training()
+    for _ in range(2):
+        crash(world).play(120)
+    assert [one.attempt for one in world.hooks] == [1, 1]
 
 
 def test_a_reset_lets_the_next_repair_resume_again() -> None:

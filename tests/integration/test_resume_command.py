@@ -34,6 +34,7 @@ CLOCK = SystemClock()
 HOOK = Hook(
     key="i1:resume:c:t",
     incident="i1",
+    repair="i1:0:start_container",
     generation=Generation(boot_id="b", container="c", started="t"),
     attempt=3,
     back=1,

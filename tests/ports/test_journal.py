@@ -298,6 +298,7 @@ class TestMemory:
 HOOK = Hook(
     key="i1:resume:c:t",
     incident="i1",
+    repair="i1:0:start_container",
     generation=Generation(boot_id="s", container="c", started="t"),
     attempt=1,
     back=0,

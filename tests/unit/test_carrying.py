@@ -282,6 +282,7 @@ RESUME = RunHook(
     hook=Hook(
         key="k",
         incident="i1",
+        repair="i1:0:start_container",
         generation=Generation(container="c"),
         attempt=1,
         back=0,

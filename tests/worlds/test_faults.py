@@ -18,6 +18,8 @@ from watchdogd.core.commands import (
     IncidentRerooted,
     KernelsGone,
     RemedyRefused,
+    ResumeEnded,
+    ResumeHalted,
     StateChanged,
 )
 from watchdogd.core.events import Approved, LinkLost, Ordered, Paused
@@ -38,6 +40,7 @@ from watchdogd.core.words import (
 HOUR = 3600.0
 RESTART, START = Remedy.RESTART_CONTAINER, Remedy.START_CONTAINER
 TRAINS = Policy(watches_training=True)
+RESUMES = Policy(watches_training=True, watches_progress=True, resumes=True)
 HARMLESS = frozenset(one for one, harm in HARM.items() if harm is Harm.HARMLESS)
 
 
@@ -489,6 +492,38 @@ def saving_takes_20_minutes(world: World) -> None:
 def collective_hung(world: World) -> None:
     world.steps = 0.0
     world.play(HOUR)
+
+
+@fault(
+    "F55",
+    world={"policy": RESUMES, "steps": 1.0, "resumes_at": 1.0},
+    does=(START,) * 5,
+    causes=(Cause.CONTAINER_EXITED,) * 5,
+)
+def lost_at_the_same_step_after_each_resume(world: World) -> None:
+    for _ in range(5):
+        while world.steps and world.step < 2050.0:
+            world.play(10)
+            world.train()
+        world.step, world.steps, world.container = 2050.0, 0.0, Cause.CONTAINER_EXITED
+        world.play(HOUR / 2)
+    assert [(one.attempt, one.back) for one in world.hooks] == [(1, 0), (2, 0), (3, 1)]
+    halted = [fact for fact in world.facts if isinstance(fact, ResumeHalted)]
+    assert halted == [ResumeHalted(step=2050.0, failures=3)]
+
+
+@fault(
+    "F56",
+    world={"policy": RESUMES, "steps": 1.0, "hook_result": None},
+    does=(START,),
+    causes=(Cause.CONTAINER_EXITED,),
+)
+def the_resume_hook_hangs(world: World) -> None:
+    world.steps, world.container = 0.0, Cause.CONTAINER_EXITED
+    world.play(6 * HOUR)
+    assert len(world.hooks) == 1
+    told = [fact for fact in world.facts if isinstance(fact, ResumeEnded)]
+    assert [(fact.moved, fact.failures) for fact in told] == [(False, 1)]
 
 
 # ---------------------------------------------------------------- F. host and GPU

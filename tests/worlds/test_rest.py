@@ -14,6 +14,8 @@ from watchdogd.core.events import Event
 from watchdogd.core.link import Dialing
 from watchdogd.core.machine import at_rest, step
 from watchdogd.core.model import Env, Pause, Policy, TargetState
+from watchdogd.core.resume import Resume, Trial
+from watchdogd.core.sight import Generation
 from watchdogd.core.words import Phase, Remedy
 from watchdogd.sim import agent
 from watchdogd.sim.agent import Agent
@@ -27,6 +29,7 @@ RESTING = TargetState(phase=Phase.STEADY, dialing=LINKED)
 
 def test_healthy_and_linked_is_at_rest() -> None:
     assert at_rest(RESTING)
+    assert at_rest(replace(RESTING, resume=Resume(trial=Trial.FAILED, failures=3, halted=True)))
 
 
 @pytest.mark.parametrize(
@@ -40,6 +43,8 @@ def test_healthy_and_linked_is_at_rest() -> None:
         {"dialing": replace(LINKED, up=None)},
         {"dialing": replace(LINKED, silent=True)},
         {"dialing": replace(LINKED, dialing=2)},
+        {"resume": Resume(lost=Generation(container="c"))},
+        {"resume": Resume(trial=Trial.OPEN)},
     ],
     ids=lambda pending: " ".join(pending),
 )

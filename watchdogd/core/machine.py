@@ -369,7 +369,7 @@ def _deadlines(state: TargetState, env: Env) -> list[float]:
     if state.phase in WAITING:
         times.extend((state.grace_until, state.destructive_grace_until))
     if resuming.pending(state):
-        times.append(state.hook_until)
+        times.extend((state.hook_until, state.hook_not_before))
     if state.pause is not None:
         times.append(env.run + operating.pause_left(state, env))
     return times

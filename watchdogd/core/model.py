@@ -368,7 +368,9 @@ class TargetState:
     hook: Hook | None = None
     """The resume command runs."""
     hook_until: float = 0.0
-    """``run`` clock: its end at the latest; then, when progress must show, or it may be tried again."""
+    """``run`` clock: its end at the latest; then, when progress must show. 0: not fixed yet."""
+    hook_not_before: float = 0.0
+    """``run`` clock, when one that was not begun is tried again."""
     hook_mark: str = ""
     """What the progress file showed when it began."""
     last_step: float | None = None

@@ -15,6 +15,8 @@ class Hook:
     key: str
     incident: str
     """Of the repair that it follows."""
+    repair: str
+    """Key of that repair's intent."""
     generation: Generation
     """What was seen healthy after that repair. For each such run of the runtime there is one hook at most."""
     attempt: int

@@ -48,11 +48,12 @@ PROVED = (Phase.SETTLING, Phase.STEADY)
 
 
 def repairing(turn: Turn, intent: Intent) -> None:
-    """A repair begins that may end or replace what runs. The first of several says what was lost."""
+    """A repair begins that may end or replace what runs. The first of several says what was lost; a hook
+    that still runs is for an earlier one."""
     if not turn.policy.resumes or not intent.charged:
         return
     known = turn.state.resume or NOTHING_OWED
-    if known.lost is None:
+    if known.lost is None or turn.state.hook is not None:
         known = replace(known, lost=intent.generation, repair=intent.key, incident=intent.incident)
     turn.change(resume=replace(known, made=None))
 
@@ -61,7 +62,7 @@ def called_off(turn: Turn, intent: Intent) -> None:
     """The repair did nothing after all."""
     known = turn.state.resume
     if known is not None and known.lost is not None and known.repair == intent.key:
-        _settled(turn, known)
+        turn.change(resume=_paid(known))
 
 
 def unproved(turn: Turn) -> None:
@@ -139,11 +140,11 @@ def _owed(turn: Turn, known: Resume) -> None:
     if state.phase not in PROVED or now.container is None:
         return
     if not policy.resumes or not _replaced(known, now):
-        _settled(turn, known)
+        turn.change(resume=_paid(known))
     elif same_run(known.ran, now):
         # Begun by an agent that did not live to see its end. It is not known, and not repeated.
-        turn.change(hook_until=turn.env.run + PROGRESS_SECONDS, hook_mark=_mark(state))
-        _settled(turn, replace(known, trial=Trial.OPEN if policy.watches_progress else Trial.NONE))
+        trial = Trial.OPEN if policy.watches_progress else Trial.NONE
+        turn.change(resume=_paid(replace(known, trial=trial)), hook_until=0.0)
     elif policy.mode is Mode.OBSERVE:
         _withhold(turn, known, Refusal.OBSERVE, 'mode is "observe"')
     elif known.halted:
@@ -158,7 +159,7 @@ def _may_begin(turn: Turn) -> bool:
     """Where a training can be seen it is looked for in two reads: it may go on by itself."""
     state, policy, now = turn.state, turn.policy, turn.env.run
     looked = not policy.watches_training or now - state.phase_since >= policy.read_gap
-    return looked and now >= state.hook_until and not only_observes(state, now)
+    return looked and now >= state.hook_not_before and not only_observes(state, now)
 
 
 def _replaced(known: Resume, now: Generation) -> bool:
@@ -179,12 +180,13 @@ def _goes_on(state: TargetState) -> bool:
 
 def _withhold(turn: Turn, known: Resume, reason: Refusal, detail: str) -> None:
     """Not now, and not later: what happened since then is for a person to judge."""
-    _settled(turn, known)
+    turn.change(resume=_paid(known))
     turn.tell(ResumeWithheld(incident=known.incident, reason=reason, detail=detail))
 
 
-def _settled(turn: Turn, known: Resume) -> None:
-    turn.change(resume=replace(known, lost=None, repair="", incident="", made=None))
+def _paid(known: Resume) -> Resume:
+    """Nothing is owed any more."""
+    return replace(known, lost=None, repair="", incident="", made=None)
 
 
 def _begin(turn: Turn, known: Resume) -> None:
@@ -198,6 +200,7 @@ def _begin(turn: Turn, known: Resume) -> None:
     hook = Hook(
         key=f"{known.incident}:resume:{now.container}:{now.started or ''}",
         incident=known.incident,
+        repair=known.repair,
         generation=now,
         attempt=known.failures + 1,
         back=1 if known.failures >= BACK_AFTER else 0,
@@ -242,21 +245,20 @@ def finished(turn: Turn, event: HookFinished) -> None:
         return
     seconds = env.run - hook.decided
     turn.tell(HookEnded(hook=hook, result=event.result, seconds=seconds, detail=event.detail))
+    turn.change(hook=None)
     if event.result is Result.NOTHING:
-        turn.change(
-            hook=None,
-            hook_until=env.run + RETRY_SECONDS,
-            resume=replace(known, ran=None),
-        )
+        known = replace(known, ran=None)
+        turn.change(resume=known, hook_not_before=env.run + RETRY_SECONDS)
         return
-    turn.change(hook=None, hook_until=env.run + PROGRESS_SECONDS)
     if event.result is not Result.DONE:
-        _settled(turn, _failed(turn, known, f"the command {_ended(event.result, hook)}"))
+        known = _failed(turn, known, f"the command {_ended(event.result, hook)}")
     elif turn.policy.watches_progress:
-        _settled(turn, replace(known, trial=Trial.OPEN))
+        known = replace(known, trial=Trial.OPEN)
+        turn.change(hook_until=env.run + PROGRESS_SECONDS)
         turn.look_again(0)
     else:
-        _settled(turn, replace(known, failures=0))
+        known = replace(known, failures=0)
+    turn.change(resume=_paid(known) if known.repair == hook.repair else known)
 
 
 def _ended(result: Result, hook: Hook) -> str:
