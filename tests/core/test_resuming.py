@@ -149,7 +149,7 @@ def test_a_repair_that_found_nothing_to_do_resumes_nothing() -> None:
 
 
 def test_what_was_not_replaced_goes_on_and_is_not_resumed() -> None:
-    world = training(remedies_work=False, remedy_result=Result.UNKNOWN)
+    world = training(policy=BLIND_RESUMES, remedies_work=False, remedy_result=Result.UNKNOWN)
     crash(world).play(60)
     assert world.applied == [START]
     world.container, world.steps = None, 1.0  # it had been there all the time

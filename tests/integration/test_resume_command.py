@@ -242,3 +242,66 @@ def test_a_killed_agents_command_is_ended_at_the_next_start(tmp_path: Path) -> N
     assert not gone(child)
     assert ChildLedger(folder).end_orphans(CLOCK) == (child,)
     until(partial(gone, child), "its end")
+
+
+# ---------------------------------------------------------------- the script of the how-to
+
+HOW_TO = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "resume-a-training-run.md"
+SSH = '#!/bin/sh\n[ "$5" = gpu.example.org ] || exit 255\nshift 5\nexec "$@"\n'
+DOCKER = '#!/bin/sh\n[ "$1 $2 $3" = "exec -i colab" ] || exit 125\nshift 3\nexec "$@"\n'
+TRAIN = """
+import os, sys, time
+folder = os.path.dirname(__file__)
+with open(os.path.join(folder, "begun.new"), "w") as file:
+    file.write(f"{os.getpid()} {sys.argv[1:]}")
+os.replace(os.path.join(folder, "begun.new"), os.path.join(folder, "begun"))
+while not os.path.exists(os.path.join(folder, "enough")):
+    time.sleep(0.05)
+"""
+
+
+@pytest.fixture
+def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """As it stands on the page, with a server that is this machine."""
+    content = tmp_path / "content"
+    (content / "checkpoints").mkdir(parents=True)
+    (content / "train.py").write_text(TRAIN)
+    text = HOW_TO.read_text().split("```python\n", 1)[1].split("```", 1)[0]
+    assert text.startswith("#!/usr/bin/env python3\n")
+    files = {"resume.py": text.replace("/content", str(content)), "ssh": SSH, "docker": DOCKER}
+    for name, body in files.items():
+        (tmp_path / name).write_text(body)
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    for step, complete in ((90, True), (1000, True), (1100, True), (1200, False)):
+        folder = content / "checkpoints" / f"step_{step}"
+        folder.mkdir()
+        if complete:
+            (folder / "DONE").touch()
+    return tmp_path / "resume.py"
+
+
+@pytest.mark.parametrize(("back", "step"), [(0, 1100), (1, 1000), (7, 90)])
+def test_the_script_of_the_how_to_starts_from_the_right_checkpoint_and_never_twice(
+    commands: LocalCommands, script: Path, back: int, step: int
+) -> None:
+    content = script.parent / "content"
+    wanted = replace(target(), training=TrainingSettings(resume_command=(str(script),)))
+    run = partial(resume, commands.run, Redactor(lambda: ()).text, wanted)
+    hook = replace(HOOK, back=back)
+    outcome = run(hook, soon())
+    folder = content / "checkpoints" / f"step_{step}"
+    assert outcome == Outcome(result=Result.DONE, detail=f"it printed: begun from {folder}")
+    begun = content / "begun"
+    pid, told = until(lambda: begun.read_text() if begun.exists() else "", "it trains").split(
+        " ", 1
+    )
+    try:
+        assert told == f"['--resume', '{folder}']"
+        assert not gone(int(pid)), "it outlives the command that started it"
+        again = run(hook, soon())
+        assert again.result is Result.FAILED
+        assert again.detail == "status 1; it printed: a training runs already"
+    finally:
+        (content / "enough").touch()
+        until(lambda: gone(int(pid)), "the training's end")
