@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from bench.report import Figure, print_table, say
 from tests.lab.guards import mark_this_run
 
-NAMES = ("version", "core", "first_byte", "cycle", "idle", "container", "link")
+NAMES = ("version", "core", "first_byte", "cycle", "idle", "scale", "container", "link")
 
 
 def main(names: Sequence[str]) -> int:

@@ -22,15 +22,20 @@ from watchdogd.settings import Address
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """One SSH server, one runtime behind it, and a configuration."""
+    """SSH servers, one runtime behind them all, and a configuration."""
 
     folder: Path
-    sshd: Sshd
+    servers: tuple[Sshd, ...]
     runtime: StandIn | Far
     config: Path
     listen: Address
     local: tuple[Address, ...]
     """Where each target's forward listens."""
+
+    @property
+    def sshd(self) -> Sshd:
+        """The first server, or the only one."""
+        return self.servers[0]
 
     def environ(self) -> dict[str, str]:
         """For processes of the scene."""
@@ -46,22 +51,25 @@ def scene(
     targets: int = 1,
     keepalive: str = "5s",
     *,
+    servers: int = 1,
     engines: Sequence[str] = (),
     behind: type[StandIn | Far] = StandIn,
     sshd_options: Mapping[str, str] | None = None,
 ) -> Iterator[Scene]:
-    """All of it but the agent. ``engines``: one target for each, instead of ``targets`` that choose theirs."""
+    """All of it but the agent. ``engines``: one target for each, instead of ``targets`` that choose theirs.
+    The targets take the servers in turn."""
     chosen = engines or ("auto",) * targets
     with ExitStack() as stack:
         folder = Path(
             stack.enter_context(tempfile.TemporaryDirectory(prefix="wd-bench-", dir="/tmp"))
         )
-        sshd = stack.enter_context(Sshd(sshd_options))
+        sshds = tuple(stack.enter_context(Sshd(sshd_options)) for _ in range(servers))
         runtime = behind()
         stack.callback(runtime.close)
-        listen = Address("127.0.0.1", free_port())
-        local = tuple(Address("127.0.0.1", free_port()) for _ in chosen)
-        token, config = folder / "token", folder / "config.toml"
+        listen, *local = (Address("127.0.0.1", port) for port in _ports(1 + len(chosen)))
+        # In a folder of its own: it is watched, and a log beside it would be news of it all the time.
+        token, config = folder / "token", folder / "config" / "config.toml"
+        config.parent.mkdir()
         token.write_text(TOKEN)
         token.chmod(0o600)
         text = f"""
@@ -70,26 +78,40 @@ listen = "{listen}"
 state_dir = "{folder}/state"
 [defaults.ssh]
 host = "127.0.0.1"
-port = {sshd.port}
-identity_file = "{sshd.identity_file}"
-known_hosts = "{sshd.known_hosts}"
 keepalive = "{keepalive}"
 [defaults.runtime]
 kind = "external"
 token_file = "{token}"
 """
         for number, (address, engine) in enumerate(zip(local, chosen, strict=True)):
+            sshd = sshds[number % servers]
             text += f"""
 [targets.t{number}.ssh]
 engine = "{engine}"
+port = {sshd.port}
+identity_file = "{sshd.identity_file}"
+known_hosts = "{sshd.known_hosts}"
 [targets.t{number}.forward]
 local = "{address}"
 remote = "{runtime.address}"
 """
         config.write_text(text)
         yield Scene(
-            folder=folder, sshd=sshd, runtime=runtime, config=config, listen=listen, local=local
+            folder=folder,
+            servers=sshds,
+            runtime=runtime,
+            config=config,
+            listen=listen,
+            local=tuple(local),
         )
+
+
+def _ports(count: int) -> list[int]:
+    """Free ones, each another: of hundreds that are asked for one by one some come twice."""
+    found: dict[int, None] = {}
+    while len(found) < count:
+        found[free_port()] = None
+    return list(found)
 
 
 @contextmanager
