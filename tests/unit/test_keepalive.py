@@ -95,6 +95,9 @@ class Line:
                 self.last_received = self.clock.run()
             return None
 
+    def stir(self) -> None:
+        """Each step is a look, so nobody has to be woken."""
+
     def silent(self) -> None:
         self.told.append(f"silent after {self.clock.run() - self.last_received:.2f}")
 
@@ -286,3 +289,54 @@ def test_the_time_of_an_answer_is_learned_as_tcp_does() -> None:
     assert time.limit() == LEAST_SECONDS
     time.learn(4.0)  # late once: the next one is given more
     assert time.limit() > 4.0
+
+
+class Patience(Line):
+    """Keeps how long each wait of the watcher may last."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(clock)
+        self.waits: list[float] = []
+
+    def await_end(self, seconds: float) -> str | None:
+        self.waits.append(seconds)
+        return super().await_end(seconds)
+
+
+def test_the_watcher_rests_while_nothing_is_to_come_and_is_woken_by_what_is_sent() -> None:
+    scene = Scene()
+    scene.line = line = Patience(FakeClock())
+    scene.keepalive = keepalive = Keepalive(
+        line,
+        lambda: line.last_received,
+        interval=60.0,
+        clock=line.clock,
+        news=line,
+        name="test",
+        unanswered=lambda: line.unanswered,
+        guess=0.1,
+    )
+    line.taken = lambda: keepalive.round_trip is not None
+    stirred: list[float] = []
+    line.stir = lambda: stirred.append(line.clock.run())  # type: ignore[method-assign]
+    with scene:
+        line.answer()
+        line.play((LOOK, False), (LOOK, False))
+        assert line.waits[-1] > 10 * LOOK
+        line.unanswered = line.clock.run()
+        keepalive.stir()
+        keepalive.stir()
+        assert stirred[-1:] == [line.clock.run()]
+        line.play((0.0, False))
+        assert line.waits[-1] == LOOK
+        told = len(stirred)
+        keepalive.stir()
+        assert len(stirred) == told
+
+
+def test_a_watcher_that_was_woken_late_does_not_blame_the_link() -> None:
+    with Scene(interval=0.01) as line:
+        line.answer()
+        line.await_question()
+        line.play((30.0, False), *looks(0.75))
+        assert line.told == []

@@ -79,7 +79,7 @@ def far(monkeypatch: pytest.MonkeyPatch) -> Iterator[Far]:
 
 
 def life(far: Far, spoke: list[bool]) -> Life:
-    child = SimpleNamespace(ended=threading.Event())
+    child = SimpleNamespace(ended=threading.Event(), when_ended=lambda told: None)
     return Life(
         cast(Any, child),
         cast(Any, far),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hmac
 import inspect
 import socketserver
 
 import paramiko
 import pytest
 import sshtunnel
+from paramiko import util
 from paramiko.agent import AgentSSH
 from paramiko.packet import Packetizer
 
@@ -81,3 +83,6 @@ def test_paramiko_s() -> None:
         "chanid = m.get_int()\n        reason = m.get_int()\n        reason_str",
     ):
         assert call in source, call
+    assert "self.sock.settimeout(self._active_check_timeout)" in source
+    assert "util.constant_time_bytes_eq(my_mac, mac)" in inspect.getsource(Packetizer)
+    assert util.constant_time_bytes_eq is hmac.compare_digest

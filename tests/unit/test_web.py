@@ -38,11 +38,6 @@ def world() -> World:
     return World()
 
 
-@pytest.fixture(autouse=True)
-def soon_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("watchdogd.web.server.POLL_SECONDS", 0.02)
-
-
 @pytest.fixture
 def server(world: World) -> Iterator[WebServer]:
     routes = Routes(

@@ -16,11 +16,11 @@ from paramiko.ssh_exception import IncompatiblePeer
 from watchdogd.adapters.host_keys import KnownHosts, KnownKey, preferred_kinds, verify
 from watchdogd.adapters.login_keys import AgentSilent, LoginKey, LoginKeys
 from watchdogd.adapters.ssh_connect import Found, addresses, await_banner, connect
-from watchdogd.adapters.ssh_link import GONE, SshLink, close_transport
+from watchdogd.adapters.ssh_link import SshLink
 from watchdogd.adapters.ssh_packets import StampedPacketizer
+from watchdogd.adapters.ssh_quiet import GONE, QuietTransport, close_transport
 from watchdogd.adapters.ssh_refusals import failed, refused_login, second_factor, unsigned
 from watchdogd.adapters.ssh_resolve import SshPlan
-from watchdogd.adapters.ssh_transport import LinkTransport
 from watchdogd.core.words import Cause
 from watchdogd.errors import Permanent, Transient
 from watchdogd.ports import Clock, Deadline, LinkNews
@@ -92,10 +92,7 @@ class SshtunnelEngine:
     ) -> SshLink:
         name = f"{self._name}-link{self._dials}"
         packetizer = StampedPacketizer(connection, self._clock)
-        transport = LinkTransport(
-            connection,
-            packetizer_class=lambda _: packetizer,
-        )
+        transport = QuietTransport(connection, packetizer)
         transport.name = f"{name}-transport"
         transport.banner_timeout = transport.handshake_timeout = _HANDSHAKE_SECONDS
         try:

@@ -24,6 +24,7 @@ from watchdogd.adapters.forward_slot import Slot
 from watchdogd.adapters.port_holder import conflict, loopback_family
 from watchdogd.adapters.pump import Meter, has_left, pump
 from watchdogd.adapters.self_reach import SelfReach
+from watchdogd.adapters.waiting_server import WaitingServer
 from watchdogd.core.words import Cause
 from watchdogd.errors import Permanent, Transient
 from watchdogd.ports import HOLDER_RUNTIME, Clock, Deadline, ForwardFacts, Link, Stream
@@ -32,7 +33,6 @@ from watchdogd.settings import Address
 _OPEN_SECONDS = 10.0
 _STOP_SECONDS = 5.0
 _LOOK_SECONDS = 0.2
-_POLL_SECONDS = 0.5
 _GRACE_SECONDS = 0.5
 _BACKLOG = 128
 log = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ class _Tunnel(sshtunnel.SSHTunnelForwarder):  # type: ignore[misc]  # sshtunnel 
     def _make_ssh_forward_server_class(self, _remote: object) -> type:
         tunnel, owner = self, self._owner
 
-        class Server(sshtunnel._ThreadingForwardServer):  # type: ignore[misc]
+        class Server(WaitingServer, sshtunnel._ThreadingForwardServer):  # type: ignore[misc]
             request_queue_size = _BACKLOG
             address_family = owner.family
 
@@ -124,7 +124,7 @@ class _Tunnel(sshtunnel.SSHTunnelForwarder):  # type: ignore[misc]  # sshtunnel 
 
         return Handler
 
-    def _serve_forever_wrapper(self, server: Any, poll_interval: float = _POLL_SECONDS) -> None:
+    def _serve_forever_wrapper(self, server: Any, poll_interval: float = 0.0) -> None:
         threading.current_thread().name = f"{self._owner.name}-listen"
         super()._serve_forever_wrapper(server, poll_interval)
 

@@ -2,7 +2,8 @@
 
 Two threads, because each may be stuck where the other is needed. One asks the server for an answer
 and so makes it speak; on a dead link it may block for ever, harmlessly. The other looks at when
-something last came, and at whether the connection ended. A question that is not answered in the time
+something last came, and at whether the connection ended; while all that was sent is answered it rests,
+because there is nothing that could be late. A question that is not answered in the time
 that answers take on this line is silence; traffic that nothing answers brings the next question forward.
 Silence costs no connection (another link is dialled beside), so it may be believed within a second.
 """
@@ -16,6 +17,9 @@ from typing import Protocol
 from watchdogd.ports import Clock, Deadline, LinkNews
 
 _WATCH_SECONDS = 0.25
+_REST_SECONDS = 1.0
+"""Of the watcher while nothing is to come; a question, other traffic and the end wake it at once. A wake of
+this machine does not, so it looks at the clocks once a second."""
 SUSPECT_SECONDS = 0.5
 """Traffic that nothing answers for so long brings a question. An application may well take longer to
 answer, but the question is answered by sshd, so it costs a packet and nothing else."""
@@ -36,7 +40,12 @@ class Asked(Protocol):
         ...
 
     def await_end(self, seconds: float) -> str | None:
-        """Wait so long for the connection's end; returns why it ended, None if it did not."""
+        """Wait so long for the connection's end, or until stirred; returns why it ended, None if it
+        did not."""
+        ...
+
+    def stir(self) -> None:
+        """End ``await_end``'s present wait, or the next."""
         ...
 
 
@@ -71,11 +80,14 @@ class Pulse:
         """``run`` clock."""
         self.unanswered: float | None = None
         """``run`` clock, when the first was sent after which nothing came."""
+        self.stir: Callable[[], None] = lambda: None
+        """Called when something was sent that is to be answered."""
 
     def sent(self) -> None:
         """Something is sent now."""
         if self.unanswered is None:
             self.unanswered = self._clock.run()
+            self.stir()
 
     def beat(self) -> None:
         """Something came just now."""
@@ -122,6 +134,10 @@ class Keepalive:
         """``run`` clock, since when each look came late."""
         self._asleep = clock.boot() - clock.run()
         """Seconds slept since the machine started, as of the last look."""
+        self._resting = False
+        """The watcher waits for ``stir``."""
+        self._stirred_at = clock.run()
+        """``run`` clock, when the watcher was woken."""
         self.round_trip: float | None = None
         """Seconds the last answer took."""
         self._threads = (
@@ -138,6 +154,14 @@ class Keepalive:
         """No more news from now on; the threads end once the connection is closed."""
         self._stopped.set()
         self._next.set()
+        self._asked.stir()
+
+    def stir(self) -> None:
+        """Something was sent, so an answer is to come: look after it. Cheap, and called often."""
+        if self._resting:
+            self._resting = False
+            self._stirred_at = self._clock.run()
+            self._asked.stir()
 
     def ask_now(self) -> None:
         """Do not wait for the time of the next question. One that is open already is as good."""
@@ -153,6 +177,7 @@ class Keepalive:
         while not self._stopped.is_set():
             self._next.clear()
             asked = self._open_since = self._clock.run()
+            self.stir()
             if not self._asked.ask():
                 return
             self._open_since = None
@@ -171,15 +196,30 @@ class Keepalive:
         silent_since: float | None = None
         looked = self._clock.run()
         while not self._stopped.is_set():
-            why = self._asked.await_end(_WATCH_SECONDS)
+            rested = silent_since is None and self._rests()
+            why = self._asked.await_end(_REST_SECONDS if rested else _WATCH_SECONDS)
             if self._stopped.is_set():
                 return
             if why is not None:
                 self._news.lost(why)
                 return
-            looked = self._look(looked)
+            looked = self._look(self._woken() if rested else looked)
             self._suspect(looked)
             silent_since = self._tell(silent_since, looked)
+
+    def _rests(self) -> bool:
+        """Is there nothing that could be late? Whatever is sent from now on stirs."""
+        self._resting = True
+        if self._open_since is not None or self._unanswered() is not None:
+            self._resting = False
+        return self._resting
+
+    def _woken(self) -> float:
+        """``run`` clock, since when the watcher should have been looking after a rest."""
+        if self._resting:  # by nobody: the wait was over, and nothing was to come
+            self._resting = False
+            return self._clock.run()
+        return self._stirred_at
 
     def _look(self, before: float) -> float:
         now = self._clock.run()

@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from watchdogd.adapters.child_ledger import ChildLedger
@@ -40,6 +40,7 @@ class SshChild:
         self.ended = threading.Event()
         self._control = control
         self._ledger = ledger
+        self._at_end: list[Callable[[], None]] = []
         self._news = threading.Condition()
         self._told = 0
         self._reaped = False
@@ -81,6 +82,12 @@ class SshChild:
             self._news.wait_for(lambda: self._told > seen, seconds)
             return self._told
 
+    def when_ended(self, told: Callable[[], None]) -> None:
+        """Have ``told`` called at its end, or now if it has ended."""
+        self._at_end.append(told)
+        if self.ended.is_set():
+            told()
+
     def end(self, deadline: Deadline) -> None:
         """TERM, at most 3 s later KILL; returns when it is gone, or shortly after the deadline."""
         self._signal(signal.SIGTERM)
@@ -113,6 +120,8 @@ class SshChild:
         remove_control(self._control)
         self._ledger.forget(self._process.pid)
         self.ended.set()
+        for told in self._at_end:
+            told()
         self._tell()
 
     def _read(self) -> None:

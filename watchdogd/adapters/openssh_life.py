@@ -50,6 +50,8 @@ class Life:
         """A session is held, or about to be."""
         self._knocks = False
         self._numbers = count()
+        self._stirred = threading.Event()
+        child.when_ended(self.stir)
 
     def ask(self) -> bool:
         """See the port."""
@@ -68,7 +70,13 @@ class Life:
 
     def await_end(self, seconds: float) -> str | None:
         """See the port."""
-        return self._why() if self._child.ended.wait(seconds) else None
+        self._stirred.wait(seconds)
+        self._stirred.clear()
+        return self._why() if self._child.ended.is_set() else None
+
+    def stir(self) -> None:
+        """See the port."""
+        self._stirred.set()
 
     def release(self) -> bool:
         """Give the session free for others. False if none is held."""

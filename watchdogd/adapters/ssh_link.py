@@ -17,6 +17,7 @@ from watchdogd.adapters.bounded import within
 from watchdogd.adapters.keepalive import GUESS_SECONDS, Keepalive
 from watchdogd.adapters.remote_command import remote_command
 from watchdogd.adapters.ssh_packets import StampedPacketizer
+from watchdogd.adapters.ssh_quiet import GONE, QuietTransport, TransportLife, close_transport
 from watchdogd.adapters.ssh_refusals import (
     forward_denied,
     lost,
@@ -29,8 +30,6 @@ from watchdogd.errors import Permanent, Transient
 from watchdogd.ports import Clock, Completed, Deadline, LinkFacts, LinkNews
 from watchdogd.settings import Address
 
-GONE: tuple[type[Exception], ...] = (OSError, EOFError, paramiko.SSHException)
-"""What paramiko raises on a connection that is gone or going."""
 _CHUNK = 32_768
 _CLOSE_SECONDS = 1.0
 _PROHIBITED = 1
@@ -107,37 +106,12 @@ class _Transcript:
                 self.truncated = self.truncated or len(data) > room
 
 
-class TransportLife:
-    """``keepalive.Asked`` over a paramiko transport."""
-
-    def __init__(self, transport: paramiko.Transport) -> None:
-        self._transport = transport
-
-    def ask(self) -> bool:
-        """See the port. sshd answers an unknown request with a refusal, which is an answer."""
-        try:
-            self._transport.global_request("keepalive@openssh.com", wait=True)
-        except GONE:
-            return False
-        return self._transport.is_active()
-
-    def await_end(self, seconds: float) -> str | None:
-        """See the port."""
-        self._transport.join(seconds)
-        if self._transport.is_alive():
-            return None
-        error = self._transport.get_exception()
-        if error is None or isinstance(error, EOFError):
-            return "the server closed the connection"
-        return f"the connection broke: {error}"
-
-
 class SshLink:
     """``ports.Link`` over a paramiko transport that is logged in. Ends with ``close`` or by itself."""
 
     def __init__(
         self,
-        transport: paramiko.Transport,
+        transport: QuietTransport,
         packetizer: StampedPacketizer,
         *,
         keepalive: float,
@@ -163,6 +137,8 @@ class SshLink:
             unanswered=lambda: packetizer.pulse.unanswered,
             guess=guess,
         )
+        packetizer.pulse.stir = self._keepalive.stir
+        transport.rest()
         self._keepalive.start()
 
     def open(self, to: Address, deadline: Deadline) -> ChannelStream:
@@ -287,14 +263,6 @@ class SshLink:
 
     def _speaks(self, asked: float) -> bool:
         return self.alive() and self._packetizer.pulse.speaks(asked, self._silence)
-
-
-def close_transport(transport: paramiko.Transport, deadline: Deadline) -> None:
-    """End the connection and wait for its thread; never raises, never waits beyond the deadline."""
-    with suppress(*GONE):
-        within(deadline, "ssh-close", transport.close, errors=GONE)
-    if transport.is_alive() and transport is not threading.current_thread():
-        transport.join(deadline.remaining())
 
 
 def _open_refused(to: Address, error: paramiko.ChannelException) -> Permanent | Transient:

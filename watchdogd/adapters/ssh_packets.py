@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hmac
 import socket
 
 import paramiko
+from paramiko import util
 from paramiko.common import MSG_CHANNEL_CLOSE, MSG_CHANNEL_EOF, MSG_CHANNEL_WINDOW_ADJUST
 from paramiko.packet import Packetizer
 
@@ -16,6 +18,8 @@ _AHEAD_BYTES = 131_072
 _ASK_NOTHING = frozenset({MSG_CHANNEL_WINDOW_ADJUST, MSG_CHANNEL_EOF, MSG_CHANNEL_CLOSE})
 """Nothing need come after them. With them each probe's last word brought a question of its own: 990 an hour
 on an idle link instead of 720 (measured)."""
+# paramiko's own takes each byte in a Python loop: a quarter of what an idle link cost (measured).
+util.constant_time_bytes_eq = hmac.compare_digest  # type: ignore[assignment]  # bytes is all it is given
 
 
 class ReadAhead:

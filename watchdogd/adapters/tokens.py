@@ -20,6 +20,7 @@ from watchdogd.settings import Secret
 
 _MADE_BYTES = 24
 _READ_LIMIT = 4096
+_Signature = tuple[int, int, int, int, int]
 _TOKEN = re.compile(r"[!-~]{1,1024}")
 
 
@@ -34,13 +35,14 @@ class TokenFile:
         self._pinned = state_path
         self._learned = f"{state_path}.learned"
         self._configured = configured
+        self._kept: dict[str, tuple[_Signature, Secret]] = {}
 
     def current(self) -> Secret | None:
         """The configured token, else the learned one, else the pinned one, else ``None``."""
         if self._configured is not None:
             return self._configured_token(self._configured)
         for path in (self._learned, self._pinned):
-            token = _read(path)
+            token = self._look(path)
             if token is not None:
                 return token
         return None
@@ -68,8 +70,20 @@ class TokenFile:
             return
         _write(self._learned, token)
 
-    def _configured_token(self, path: str) -> Secret:
+    def _look(self, path: str) -> Secret | None:
+        """As ``_read``, but a file that did not change is not read again: whoever writes a line asks
+        every target for its token, so that none gets into it."""
+        signature = _signature(path)
+        kept = self._kept.get(path)
+        if kept is not None and kept[0] == signature:
+            return kept[1]
         token = _read(path)
+        if token is not None and signature is not None:
+            self._kept[path] = signature, token
+        return token
+
+    def _configured_token(self, path: str) -> Secret:
+        token = self._look(path)
         if token is None:
             raise Permanent(
                 Cause.RUNTIME_AUTH,
@@ -77,6 +91,15 @@ class TokenFile:
                 mend=f"umask 077; printf %s YOUR_TOKEN > {shlex.quote(path)}",
             )
         return token
+
+
+def _signature(path: str) -> _Signature | None:
+    """Changes with the file, its mode and its owner."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _read(path: str) -> Secret | None:

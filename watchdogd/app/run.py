@@ -22,6 +22,7 @@ from watchdogd.adapters.instance import AlreadyRunning
 from watchdogd.adapters.service_notify import ServiceNotify
 from watchdogd.app import folders
 from watchdogd.app.agent import Agent
+from watchdogd.app.descriptors import raise_limit, warn_if_few
 from watchdogd.app.hooks import Hooks
 from watchdogd.app.once import FirstRound
 from watchdogd.app.reload import Reloaded
@@ -105,6 +106,7 @@ def run_agent(
         made.append(agent)
         log.info(_beginning(settings, once=once, dry_run=dry_run))
         _warn(settings)
+        warn_if_few(raise_limit(), len(settings.targets))
         agent.start()
         manager.ready()
         end = _await_end(news, ONCE_SECONDS if once else None, agent.reload)
@@ -132,6 +134,7 @@ def _hooks(
     def taken_up(settings: Settings) -> None:
         log_as(settings)
         _warn(settings)
+        warn_if_few(raise_limit(), len(settings.targets))
         voice.keep(settings.targets)
 
     def reloaded(how: Reloaded) -> None:

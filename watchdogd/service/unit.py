@@ -37,8 +37,9 @@ KillMode=mixed
 EnvironmentFile=-%E/watchdogd/env
 UMask=0077
 MemoryMax=512M
-# A client costs two to three threads.
-TasksMax=512
+# A client costs two to three threads, a target up to seven and more while it is repaired: enough for
+# 200 targets with some clients each.
+TasksMax=8192
 
 # What an agent like this never does. Nothing that hides the home folder, /tmp or the SSH agent's
 # socket, and nothing that would stop a ProxyCommand or a key helper.

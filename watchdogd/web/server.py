@@ -17,6 +17,7 @@ from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any, cast
 from wsgiref.simple_server import ServerHandler, WSGIRequestHandler, WSGIServer
 
+from watchdogd.adapters.waiting_server import WaitingServer
 from watchdogd.ports import Clock, Deadline
 from watchdogd.settings import Address
 from watchdogd.web.routes import (
@@ -38,8 +39,6 @@ log = logging.getLogger(__name__)
 MOST_THREADS = 16
 HEAD_BYTES = 8192
 SOCKET_SECONDS = 5.0
-POLL_SECONDS = 0.5
-"""How soon the accepting thread notices that it should end."""
 REST_SECONDS = 0.2
 HEAD_END = b"\r\n\r\n"
 
@@ -54,12 +53,7 @@ class WebServer:
         allowed = frozenset(bare_host(host) for host in (str(listen), *allowed_hosts))
         self._server = _Server(listen, clock)
         self._server.set_app(_application(routes, allowed))
-        self._thread = threading.Thread(
-            target=self._server.serve_forever,
-            kwargs={"poll_interval": POLL_SECONDS},
-            name="http",
-            daemon=True,
-        )
+        self._thread = threading.Thread(target=self._server.serve_forever, name="http", daemon=True)
         self.address = Address(listen.host, self._server.server_port)
 
     def start(self) -> None:
@@ -179,7 +173,7 @@ class _Request(WSGIRequestHandler):
         """Requests are not logged."""
 
 
-class _Server(WSGIServer):
+class _Server(WaitingServer, WSGIServer):
     """Bounded threads that can be ended; binds without asking a resolver."""
 
     allow_reuse_address = True
