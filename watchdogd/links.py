@@ -57,6 +57,8 @@ class _Flight:
     """It ended without a word: neither a link nor a failure that could be told."""
     early: list[str] = field(default_factory=list)
     """News of its link's end that came before the link itself."""
+    silent: bool = False
+    """Its link fell silent before it was there: one that is shared may be old."""
 
 
 class _News:
@@ -287,6 +289,8 @@ class TargetLinks:
                 self._forward.use(link)
                 self._landed(flight)
                 self._post(LinkUp(number=flight.number))
+                if flight.silent:
+                    self.link_silent(flight.number)
                 if flight.early:
                     self.link_lost(flight.number, flight.early[0])
                 return
@@ -316,6 +320,8 @@ class TargetLinks:
     def link_silent(self, number: int) -> None:
         """New clients are held; nothing is cut."""
         with self._lock:
+            if self._early(number, silent=True):
+                return
             held = self._held.get(number)
             if held is None or held.draining:
                 return
@@ -326,6 +332,8 @@ class TargetLinks:
     def link_speaking(self, number: int) -> None:
         """It serves again, unless a newer one took its place."""
         with self._lock:
+            if self._early(number, silent=False):
+                return
             held = self._held.get(number)
             if held is None or held.draining:
                 return
@@ -349,6 +357,14 @@ class TargetLinks:
                 self._post(LinkLost(number=number, detail=detail))
 
     # ------------------------------------------------------------ the inside
+
+    def _early(self, number: int, *, silent: bool) -> bool:
+        """Is it news of a link that is not there yet? Then it is noted."""
+        flight = self._flight
+        if flight is None or flight.number != number:
+            return False
+        flight.silent = silent
+        return True
 
     def _newest(self) -> int | None:
         numbers = [number for number, held in self._held.items() if not held.draining]

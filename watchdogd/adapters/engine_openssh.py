@@ -6,6 +6,7 @@ Nothing is ever asked of a person, and no unknown host key is accepted.
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 
@@ -35,7 +36,7 @@ _LISTENS_SECONDS = 0.01
 
 
 class OpensshEngine:
-    """Implements ``ports.SshEngine``. One dial at a time: the caller's duty."""
+    """Implements ``ports.SshEngine``. Several may dial at once."""
 
     def __init__(
         self,
@@ -55,15 +56,14 @@ class OpensshEngine:
         self._folder = folder
         self._ledger = ledger
         self._name = name
-        self._dials = 0
+        self._dials = itertools.count(1)
         self._last_good = ""
 
     def dial(self, deadline: Deadline, news: LinkNews) -> OpensshLink:
         """See the port. Ends within 30 s also if the deadline is later."""
         limit = deadline.at_most(_DIAL_SECONDS)
         began = self._clock.run()
-        self._dials += 1
-        name = f"{self._name}-link{self._dials}"
+        name = f"{self._name}-link{next(self._dials)}"
         use_agent = agent_answers(self._plan, limit)
         try:
             child, mux = self._connect(name, limit, use_agent=use_agent)

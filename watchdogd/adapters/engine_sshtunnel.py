@@ -6,6 +6,7 @@ asked of a person, no unknown host key is accepted, and no key is shown to an un
 
 from __future__ import annotations
 
+import itertools
 import logging
 import socket
 import threading
@@ -36,7 +37,7 @@ HMAC-SHA-256 250 (measured, cryptography 50). A GB through the forward took 3.3 
 
 
 class SshtunnelEngine:
-    """Implements ``ports.SshEngine``. One dial at a time: the caller's duty."""
+    """Implements ``ports.SshEngine``. Several may dial at once."""
 
     def __init__(self, plan: SshPlan, keepalive: float, clock: Clock, *, name: str = "ssh") -> None:
         """``keepalive``: seconds between questions on a link; ``name``: of the threads."""
@@ -48,12 +49,11 @@ class SshtunnelEngine:
         self._name = name
         self._known_hosts = KnownHosts(plan, clock)
         self._last_good: tuple[Found, ...] = ()
-        self._dials = 0
+        self._dials = itertools.count(1)
 
     def dial(self, deadline: Deadline, news: LinkNews) -> SshLink:
         """See the port. Ends within 30 s also if the deadline is later."""
         limit = deadline.at_most(_DIAL_SECONDS)
-        self._dials += 1
         known = self._known_hosts.look_up(limit)
         keys = LoginKeys(self._plan, limit)
         try:
@@ -90,7 +90,7 @@ class SshtunnelEngine:
         deadline: Deadline,
         news: LinkNews,
     ) -> SshLink:
-        name = f"{self._name}-link{self._dials}"
+        name = f"{self._name}-link{next(self._dials)}"
         packetizer = StampedPacketizer(connection, self._clock)
         transport = QuietTransport(connection, packetizer)
         transport.name = f"{name}-transport"

@@ -76,17 +76,17 @@ class KnownHosts:
     def __init__(self, plan: SshPlan, clock: Clock) -> None:
         self._plan = plan
         self._clock = clock
-        self._states: tuple[_FileState, ...] = ()
-        self._known: tuple[KnownKey, ...] | None = None
+        self._last: tuple[tuple[_FileState, ...], tuple[KnownKey, ...]] | None = None
+        """Replaced as one: several targets may dial at once."""
 
     def look_up(self, deadline: Deadline) -> tuple[KnownKey, ...]:
         """As ``look_up``."""
         states = tuple(_state(name) for name in self._plan.known_hosts)
-        if self._known is None or states != self._states:
-            known = look_up(self._plan, deadline)
-            self._states, self._known = states, known if self._settled(states) else None
-            return known
-        return self._known
+        if (last := self._last) is not None and last[0] == states:
+            return last[1]
+        known = look_up(self._plan, deadline)
+        self._last = (states, known) if self._settled(states) else None
+        return known
 
     def _settled(self, states: Iterable[_FileState]) -> bool:
         """False for a file that may change again within the same tick of its file system's clock."""

@@ -21,11 +21,11 @@ from watchdogd.adapters.remote_command import remote_command
 from watchdogd.adapters.ssh_refusals import (
     forward_denied,
     lost,
+    no_session,
     not_accepted,
     unanswered,
     wedged,
 )
-from watchdogd.core.words import Cause
 from watchdogd.errors import Permanent, Transient
 from watchdogd.ports import Clock, Completed, Deadline, LinkFacts, LinkNews
 from watchdogd.settings import Address
@@ -152,8 +152,7 @@ class OpensshLink:
             opened = self._in_a_free_slot(command, deadline)
         except Refused:
             reason = next(iter(self._reasons(refused, SESSION)), _NO_REASON)
-            told = f"sshd opened no session: {reason}"
-            raise Transient(Cause.REMOTE_WEDGED, told, phase="exec") from None
+            raise no_session(reason) from None
         except TimeoutError as error:
             raise wedged(shown, speaks=self._speaks(asked)) from error
         except _GONE as error:

@@ -21,11 +21,11 @@ from watchdogd.adapters.ssh_quiet import GONE, QuietTransport, TransportLife, cl
 from watchdogd.adapters.ssh_refusals import (
     forward_denied,
     lost,
+    no_session,
     not_accepted,
     unanswered,
     wedged,
 )
-from watchdogd.core.words import Cause
 from watchdogd.errors import Permanent, Transient
 from watchdogd.ports import Clock, Completed, Deadline, LinkFacts, LinkNews
 from watchdogd.settings import Address
@@ -243,9 +243,7 @@ class SshLink:
         try:
             return self._channel(start, deadline)
         except paramiko.ChannelException as error:
-            raise Transient(
-                Cause.REMOTE_WEDGED, f"sshd opened no session: {error.text}", phase="exec"
-            ) from error
+            raise no_session(error.text) from error
         except TimeoutError as error:
             raise wedged(shown, speaks=self._speaks(asked)) from error
         except GONE as error:

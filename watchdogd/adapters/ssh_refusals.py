@@ -14,6 +14,15 @@ OWN_SHORTAGE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
 """This process's own, whatever it was that failed."""
 
 
+class NoSession(Transient):
+    """sshd refused a further session on this connection (``MaxSessions``), or any at all."""
+
+
+def no_session(why: str) -> NoSession:
+    """``why``: the server's words."""
+    return NoSession(Cause.REMOTE_WEDGED, f"sshd opened no session: {why}", phase="exec")
+
+
 def refused_login(plan: SshPlan, told: str, shown: str) -> Permanent:
     """``shown``: the key that was refused; its file, if it has one, stands first."""
     file = shown.partition(" (")[0]

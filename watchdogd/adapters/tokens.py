@@ -14,13 +14,13 @@ import shlex
 import stat
 from contextlib import suppress
 
+from watchdogd.adapters.file_signature import Signature, signature
 from watchdogd.core.words import Cause
 from watchdogd.errors import Permanent
 from watchdogd.settings import Secret
 
 _MADE_BYTES = 24
 _READ_LIMIT = 4096
-_Signature = tuple[int, int, int, int, int]
 _TOKEN = re.compile(r"[!-~]{1,1024}")
 
 
@@ -35,7 +35,7 @@ class TokenFile:
         self._pinned = state_path
         self._learned = f"{state_path}.learned"
         self._configured = configured
-        self._kept: dict[str, tuple[_Signature, Secret]] = {}
+        self._kept: dict[str, tuple[Signature, Secret]] = {}
 
     def current(self) -> Secret | None:
         """The configured token, else the learned one, else the pinned one, else ``None``."""
@@ -73,13 +73,13 @@ class TokenFile:
     def _look(self, path: str) -> Secret | None:
         """As ``_read``, but a file that did not change is not read again: whoever writes a line asks
         every target for its token, so that none gets into it."""
-        signature = _signature(path)
+        now = signature(path)
         kept = self._kept.get(path)
-        if kept is not None and kept[0] == signature:
+        if kept is not None and kept[0] == now:
             return kept[1]
         token = _read(path)
-        if token is not None and signature is not None:
-            self._kept[path] = signature, token
+        if token is not None and now is not None:
+            self._kept[path] = now, token
         return token
 
     def _configured_token(self, path: str) -> Secret:
@@ -91,15 +91,6 @@ class TokenFile:
                 mend=f"umask 077; printf %s YOUR_TOKEN > {shlex.quote(path)}",
             )
         return token
-
-
-def _signature(path: str) -> _Signature | None:
-    """Changes with the file, its mode and its owner."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _read(path: str) -> Secret | None:

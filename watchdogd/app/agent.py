@@ -22,6 +22,7 @@ from watchdogd.adapters.event_files import EventFiles
 from watchdogd.adapters.instance import InstanceLock, private_folder
 from watchdogd.adapters.journal import SqliteJournal
 from watchdogd.adapters.port_holder import conflict
+from watchdogd.adapters.shared_servers import SshServers
 from watchdogd.adapters.ssh_resolve import SshPlan
 from watchdogd.app import folders
 from watchdogd.app.changes import Changes, compare, impossible
@@ -270,6 +271,7 @@ class Agent:
             agent_health=self._health,
             canaries=self._network.canaries,
             redact=Redactor(self.secrets).text,
+            servers=SshServers(self._clock),
             observe=dry_run,
             harmless_only=harmless_only,
         )

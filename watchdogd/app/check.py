@@ -13,6 +13,7 @@ from pathlib import Path
 from watchdogd.adapters.canaries import Canaries
 from watchdogd.adapters.clock import SystemClock
 from watchdogd.adapters.engine_choice import plans
+from watchdogd.adapters.shared_servers import SshServers
 from watchdogd.adapters.ssh_resolve import SshPlan
 from watchdogd.app.folders import children_folder, state_path, token_path
 from watchdogd.app.local_port import stranger_on, with_stranger
@@ -51,7 +52,7 @@ def check_targets(settings: Settings, names: Iterable[str]) -> Mapping[str, Chec
     wanted = tuple(dict.fromkeys(names))
     known = plans(settings, wanted, clock)
     canaries = Canaries(settings.agent.canaries, clock)
-    workers = Workers(clock, JOBS_A_TARGET * len(wanted))
+    workers, servers = Workers(clock, JOBS_A_TARGET * len(wanted)), SshServers(clock)
     answers: queue.SimpleQueue[tuple[str, Answer[CheckResult]]] = queue.SimpleQueue()
     with tempfile.TemporaryDirectory(prefix="watchdogd-") as folder:
         for name in wanted:
@@ -62,6 +63,7 @@ def check_targets(settings: Settings, names: Iterable[str]) -> Mapping[str, Chec
                 known[name],
                 clock,
                 workers,
+                servers,
                 state_path(settings),
                 Path(folder) / name,
                 canaries,
@@ -94,6 +96,7 @@ def _check(
     plan: SshPlan,
     clock: Clock,
     workers: Workers,
+    servers: SshServers,
     state_dir: Path,
     folder: Path,
     canaries: Canaries,
@@ -114,6 +117,7 @@ def _check(
             children_folder=children_folder(state_dir),
             agent_health=lambda: "",
             canaries=canaries,
+            servers=servers,
         ),
     )
     try:

@@ -18,6 +18,7 @@ from watchdogd.adapters.http import get
 from watchdogd.adapters.route import Route
 from watchdogd.adapters.self_reach import this_machine
 from watchdogd.adapters.server_http import ServerHttp
+from watchdogd.adapters.shared_servers import SshServers
 from watchdogd.adapters.ssh_resolve import SshPlan
 from watchdogd.adapters.tmux import Tmux
 from watchdogd.adapters.tokens import TokenFile
@@ -27,6 +28,11 @@ from watchdogd.links import TargetLinks
 from watchdogd.ports import AskCanaries, Clock, ContainerEngine, Deadline, Reach, SshEngine
 from watchdogd.settings import Settings, TargetSettings
 from watchdogd.sinks.sentences import Place
+
+COMMANDS_AT_ONCE = 2
+"""A round's and a remedy's."""
+SESSIONS_OF = {Kind.CONTAINER: COMMANDS_AT_ONCE + 2}
+"""Of the container engine's API one listens to events, and one asks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +69,8 @@ class Places:
     """Where that engine's children are written down."""
     agent_health: Callable[[], str]
     canaries: AskCanaries
+    servers: SshServers
+    """Where targets of one server meet."""
 
 
 def parts_of(
@@ -88,6 +96,15 @@ def parts_of(
 
 
 def _engine(target: TargetSettings, plan: SshPlan, clock: Clock, places: Places) -> SshEngine:
+    return places.servers.engine(
+        plan,
+        target.ssh.keepalive,
+        SESSIONS_OF.get(target.runtime.kind, COMMANDS_AT_ONCE),
+        lambda: _dialer(target, plan, clock, places),
+    )
+
+
+def _dialer(target: TargetSettings, plan: SshPlan, clock: Clock, places: Places) -> SshEngine:
     if plan.engine == "sshtunnel":
         return SshtunnelEngine(plan, target.ssh.keepalive, clock, name=target.name)
     return OpensshEngine(

@@ -11,6 +11,7 @@ from pathlib import Path
 from watchdogd.adapters.child_ledger import ChildLedger
 from watchdogd.adapters.engine_choice import why
 from watchdogd.adapters.local_command import LocalCommands
+from watchdogd.adapters.shared_servers import SshServers
 from watchdogd.adapters.ssh_resolve import SshPlan
 from watchdogd.app import folders
 from watchdogd.app.changes import Changes
@@ -103,6 +104,7 @@ class Builder:
     canaries: AskCanaries
     redact: Callable[[str], str]
     """Takes secrets out of what programs of this machine print."""
+    servers: SshServers
     observe: bool = False
     """Whatever the mode: only say what would be done."""
     harmless_only: bool = False
@@ -203,4 +205,5 @@ class Builder:
             children_folder=folders.children_folder(self.state),
             agent_health=self.agent_health,
             canaries=self.canaries,
+            servers=self.servers,
         )

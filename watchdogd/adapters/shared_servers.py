@@ -1,0 +1,272 @@
+"""The agent's SSH servers: targets with the same login and settings share the connections to theirs.
+
+Each target still dials, loses and closes links of its own (``ports.SshEngine``, one a target); here its
+dial becomes a share of a connection that is there, of one on its way, or a dial. So the decisions know
+nothing of it, and one login serves all. In the flow: between ``links`` and the real engine.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+from watchdogd.adapters.file_signature import Signature, signature
+from watchdogd.adapters.shared_link import Share, Trunk
+from watchdogd.adapters.ssh_resolve import SshPlan
+from watchdogd.core.words import Cause
+from watchdogd.errors import Permanent, Transient
+from watchdogd.ports import Clock, Deadline, Link, LinkNews, SshEngine
+
+SESSIONS = 8
+"""Of the 10 that sshd allows on a connection (``MaxSessions``): one is engine ``openssh``'s own, and one
+that was just given back may still count."""
+DIALS_AT_ONCE = 4
+"""To one server, once it let us in: sshd refuses at random from 10 that are not logged in (``MaxStartups``
+10:30:100), and others may be logging in as well. Until then one alone finds out for all."""
+TOLD_SECONDS, REACHED_SECONDS = 5.0, 15.0
+"""So long a failure is the answer to the other targets' dials too; the longer one if sshd was reached, as
+it counts those (sshd >= 9.8 enforces its penalties from 15 s)."""
+
+
+class SshServers:
+    """All servers of one agent. May be used from any thread."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._servers: WeakValueDictionary[tuple[SshPlan, float], SharedServer] = (
+            WeakValueDictionary()
+        )
+
+    def engine(
+        self, plan: SshPlan, keepalive: float, weight: int, make: Callable[[], SshEngine]
+    ) -> SharedEngine:
+        """For one target. ``weight``: sessions that it may need at once; ``make``: the real engine, for
+        the first target of a server."""
+        with self._lock:
+            server = self._servers.get((plan, keepalive))
+            if server is None:
+                files = (*plan.known_hosts, *plan.identity_files)
+                server = SharedServer(make(), files, self._clock)
+                self._servers[plan, keepalive] = server
+            return SharedEngine(server, weight)
+
+
+@dataclass(slots=True, eq=False)
+class SharedEngine:
+    """Implements ``ports.SshEngine`` for one target. One dial at a time: the caller's duty."""
+
+    server: SharedServer
+    weight: int
+    shares: set[Share] = field(default_factory=set)
+    """Those not given back."""
+    told: int = 0
+    """The number of the newest failure that this target knows of."""
+
+    def dial(self, deadline: Deadline, news: LinkNews) -> Link:
+        """See the port. Never a link that this target has already, nor an older one."""
+        return self.server.dial(self, deadline, news)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Failure:
+    number: int
+    error: Transient | Permanent
+    at: float
+    """``run`` clock."""
+    files: tuple[Signature, ...]
+    """What the login depends on, as it was."""
+
+    def again(self) -> Transient | Permanent:
+        """For another target: an error that was raised belongs to its own thread."""
+        one = self.error
+        return type(one)(one.cause, one.detail, phase=one.phase, mend=one.mend, reached=one.reached)
+
+
+class SharedServer:
+    """The connections to one server, for targets with the same settings."""
+
+    def __init__(self, engine: SshEngine, files: tuple[str, ...], clock: Clock) -> None:
+        """``files``: whose change may make a refused login work."""
+        self._engine = engine
+        self._files = files
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._numbers = itertools.count(1)
+        self._trunks: list[Trunk] = []
+        self._flying = 0
+        self._failure: _Failure | None = None
+        self._most = SESSIONS
+        """Targets on one connection."""
+
+    def dial(self, me: SharedEngine, deadline: Deadline, news: LinkNews) -> Share:
+        """A share for ``me``; raises as the real engine, for others' dials too."""
+        share, own = self._board(me, news, deadline)
+        if own:
+            self._fly(me, share, deadline)
+        return share
+
+    # ------------------------------------------------------------ getting on
+
+    def _board(self, me: SharedEngine, news: LinkNews, deadline: Deadline) -> tuple[Share, bool]:
+        """A share of a connection that is up, or of one that the caller has to dial now."""
+        with self._changed:
+            while True:
+                if (trunk := self._joinable(me)) is not None:
+                    share = self._join(me, trunk, news)
+                    if self._await(trunk, deadline):
+                        share.handed = True
+                        return share, False
+                    self._leave(me, share)
+                self._tell_failure(me)
+                if deadline.passed():
+                    told = "the dials of other targets to this server did not end in time"
+                    raise Transient(Cause.HOST_UNREACHABLE, told, phase="connect")
+                if self._joinable(me) is not None:
+                    continue
+                if self._flying < self._dials():
+                    return self._join(me, self._depart(), news), True
+                self._changed.wait(deadline.remaining())
+
+    def _depart(self) -> Trunk:
+        trunk = Trunk(next(self._numbers), SESSIONS, self._crowded)
+        self._trunks.append(trunk)
+        self._flying += 1
+        return trunk
+
+    def _joinable(self, me: SharedEngine) -> Trunk | None:
+        me.shares = {share for share in me.shares if not share.trunk.ended}
+        newest = max((share.trunk.number for share in me.shares), default=0)
+        for trunk in self._trunks:
+            if trunk.number > newest and trunk.takes(me.weight, self._most):
+                return trunk
+        return None
+
+    def _join(self, me: SharedEngine, trunk: Trunk, news: LinkNews) -> Share:
+        share = Share(trunk, news, me.weight, lambda one: self._leave(me, one))
+        trunk.shares = (*trunk.shares, share)
+        me.shares.add(share)
+        return share
+
+    def _await(self, trunk: Trunk, deadline: Deadline) -> bool:
+        """Is it up by then, and does it speak?"""
+        self._changed.wait_for(lambda: trunk.link is not None or trunk.ended, deadline.remaining())
+        return trunk.link is not None and not trunk.ended and not trunk.silent
+
+    def _leave(self, me: SharedEngine, share: Share) -> Link | None:
+        """The connection, if nobody has a share of it any more."""
+        with self._changed:
+            me.shares.discard(share)
+            trunk = share.trunk
+            left = tuple(one for one in trunk.shares if one is not share)
+            was_last = bool(trunk.shares) and not left
+            trunk.shares = left
+            if was_last and trunk.link is not None:
+                self._end(trunk)
+            self._changed.notify_all()
+            return trunk.link if was_last else None
+
+    def _tell_failure(self, me: SharedEngine) -> None:
+        """Raise what another target's dial has just found out, once."""
+        failure = self._failure
+        if failure is None or me.told >= failure.number:
+            return
+        lasts = REACHED_SECONDS if failure.error.reached else TOLD_SECONDS
+        if self._clock.run() - failure.at < lasts and failure.files == self._signatures():
+            me.told = failure.number
+            raise failure.again()
+
+    def _dials(self) -> int:
+        """How many may run now."""
+        entered = any(trunk.link is not None and not trunk.silent for trunk in self._trunks)
+        return DIALS_AT_ONCE if entered else 1
+
+    # ------------------------------------------------------------ one dial
+
+    def _fly(self, me: SharedEngine, share: Share, deadline: Deadline) -> None:
+        files = self._signatures()
+        try:
+            link = self._engine.dial(deadline, _TrunkNews(self, share.trunk))
+        except (Transient, Permanent) as error:
+            number, now = next(self._numbers), self._clock.run()
+            self._failed(share.trunk, _Failure(number=number, error=error, at=now, files=files))
+            me.told = number
+            raise
+        except BaseException:
+            self._failed(share.trunk, None)
+            raise
+        with self._changed:
+            share.handed = True
+            share.trunk.link = link
+            self._flying -= 1
+            self._failure = None
+            self._changed.notify_all()
+        self._catch_up(share)
+
+    def _catch_up(self, share: Share) -> None:
+        """Tell who dialled what happened to the connection while it was being handed over."""
+        if share.trunk.lost is not None:
+            share.news.lost(share.trunk.lost)
+        elif share.trunk.silent:
+            share.news.silent()
+
+    def _failed(self, trunk: Trunk, failure: _Failure | None) -> None:
+        with self._changed:
+            self._flying -= 1
+            self._end(trunk)
+            self._failure = failure or self._failure
+            self._changed.notify_all()
+
+    def _end(self, trunk: Trunk) -> None:
+        trunk.ended = True
+        if trunk in self._trunks:
+            self._trunks.remove(trunk)
+
+    def _crowded(self) -> None:
+        """This server allows fewer sessions than usual: from now on each new link is one target's own."""
+        with self._changed:
+            self._most = 1
+
+    def _signatures(self) -> tuple[Signature, ...]:
+        return tuple(signature(Path(name)) for name in self._files)
+
+    # ------------------------------------------------------------ news of a connection
+
+    def silent(self, trunk: Trunk, *, silent: bool) -> tuple[Share, ...]:
+        """Note it; returns whom to tell."""
+        with self._changed:
+            trunk.silent = silent
+            self._changed.notify_all()
+            return trunk.handed()
+
+    def lost(self, trunk: Trunk, detail: str) -> tuple[Share, ...]:
+        """Note it; returns whom to tell."""
+        with self._changed:
+            trunk.lost = detail
+            self._end(trunk)
+            self._changed.notify_all()
+            return trunk.handed()
+
+
+class _TrunkNews:
+    """``ports.LinkNews`` of one connection, handed on to each share."""
+
+    def __init__(self, server: SharedServer, trunk: Trunk) -> None:
+        self._server = server
+        self._trunk = trunk
+
+    def silent(self) -> None:
+        for share in self._server.silent(self._trunk, silent=True):
+            share.news.silent()
+
+    def speaking(self) -> None:
+        for share in self._server.silent(self._trunk, silent=False):
+            share.news.speaking()
+
+    def lost(self, detail: str) -> None:
+        for share in self._server.lost(self._trunk, detail):
+            share.news.lost(detail)
