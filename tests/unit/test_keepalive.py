@@ -322,7 +322,7 @@ def test_the_watcher_rests_while_nothing_is_to_come_and_is_woken_by_what_is_sent
     with scene:
         line.answer()
         line.play((LOOK, False), (LOOK, False))
-        assert line.waits[-1] > 10 * LOOK
+        assert line.waits[-1] > 2 * LOOK
         line.unanswered = line.clock.run()
         keepalive.stir()
         keepalive.stir()
