@@ -11,7 +11,6 @@ import itertools
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from weakref import WeakValueDictionary
 
 from watchdogd.adapters.file_signature import Signature, signature
@@ -232,7 +231,7 @@ class SharedServer:
             self._most = 1
 
     def _signatures(self) -> tuple[Signature, ...]:
-        return tuple(signature(Path(name)) for name in self._files)
+        return tuple(signature(name) for name in self._files)
 
     # ------------------------------------------------------------ news of a connection
 
