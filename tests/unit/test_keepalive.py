@@ -337,6 +337,7 @@ def test_the_watcher_rests_while_nothing_is_to_come_and_is_woken_by_what_is_sent
 def test_a_watcher_that_was_woken_late_does_not_blame_the_link() -> None:
     with Scene(interval=0.01) as line:
         line.answer()
+        line.clock.pass_by(0.02)
         line.await_question()
         line.play((30.0, False), *looks(0.75))
         assert line.told == []
