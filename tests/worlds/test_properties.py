@@ -42,7 +42,7 @@ from watchdogd.core.machine import step
 from watchdogd.core.model import Policy
 from watchdogd.core.words import Cause, Kind, Mode, Outcome, Remedy, Result
 
-POLICY = Policy(hung_after=120.0, cooldown=60.0, start_grace=30.0)
+POLICY = Policy(hung_after=120.0, cooldown=60.0, start_grace=30.0, resumes=True)
 PROFILE = settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
 )
