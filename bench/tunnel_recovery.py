@@ -40,6 +40,8 @@ COUNTED_SECONDS = 90.0
 SLEEP_SECONDS, NETWORK_SECONDS, HOUR = 6.0, 1.0, 3600.0
 _CLOCK = SystemClock()
 _REST = threading.Event()
+_STARTING = threading.Lock()
+"""One after the other: a free port of one is not taken by the next before it is bound."""
 
 
 def killed(quick: bool) -> Iterator[Figure]:
@@ -155,9 +157,10 @@ def _freezes(turns: int, *, asks: bool) -> list[tuple[float, float]]:
     """Seconds until usable again, ours and theirs; each on a server of its own."""
     found = []
     with ExitStack() as stack:
-        ours, theirs = (stack.enter_context(scene()) for _ in range(2))
-        stack.enter_context(running(ours))
-        places = (ours.local[0], stack.enter_context(forwarding(theirs, *AUTOSSH)))
+        with _STARTING:
+            ours, theirs = (stack.enter_context(scene()) for _ in range(2))
+            stack.enter_context(running(ours))
+            places = (ours.local[0], stack.enter_context(forwarding(theirs, *AUTOSSH)))
         for _ in range(turns):
             _REST.wait(STEADY_SECONDS + random.random() * SPREAD_SECONDS)  # noqa: S311
             with ThreadPoolExecutor(2) as both:
