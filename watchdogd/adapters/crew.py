@@ -10,7 +10,7 @@ import queue
 import threading
 from collections.abc import Callable
 
-_REST_SECONDS = 1.0
+_REST_SECONDS = 0.3
 """Long enough for the next request of a page, and an idle agent keeps none."""
 _Job = tuple[str, Callable[[], None]]
 
