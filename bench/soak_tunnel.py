@@ -78,7 +78,8 @@ class Soaked:
                 self.down += one.plan.down
             elif one.end is not End.CUT or not any(other.explains(one) for other in broken):
                 self.violations.append(
-                    f"{one.end.value} though nothing explains it: {one.why}; {one.plan}"
+                    f"{one.end.value} though nothing explains it: {one.why} after {one.got} bytes "
+                    f"and {one.ended - one.began:.1f} s; {one.plan}"
                 )
 
 

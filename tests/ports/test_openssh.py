@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 
 from tests.lab.engines import CLOCK, News, openssh, soon
 from tests.lab.sshd import Sshd, free_port, keygen
+from tests.lab.tcp_server import TcpServer
 from tests.lab.waiting import until
 from tests.ports.test_ssh_engine import refusal
 from watchdogd.adapters.child_ledger import ChildLedger, identity_of
@@ -256,6 +258,26 @@ class TestLink:
         link.close(soon())
         assert time.monotonic() - begun < 5
         assert news.told == ["silent"]
+
+    def test_an_ssh_that_gets_no_processor_for_a_while_cuts_no_answer(
+        self, sshd: Sshd, tmp_path: Path
+    ) -> None:
+        """All came, and the end: on a busy machine the proof of it may take seconds."""
+        with TcpServer(lambda client: client.sendall(b"all of it")) as far:
+            link = openssh(sshd.settings(), tmp_path).dial(soon(), News())
+            (entry,) = (tmp_path / "children").glob("*.json")
+            stream = link.open(far.address, soon())
+            assert stream.recv(100) == b"all of it"
+            assert stream.recv(100) == b""
+            os.kill(int(entry.stem), signal.SIGSTOP)
+            later = threading.Timer(2.0, os.kill, (int(entry.stem), signal.SIGCONT))
+            later.start()
+            try:
+                assert stream.ended_cleanly()
+            finally:
+                later.join()
+                stream.close()
+                link.close(soon())
 
     def test_a_dead_control_socket_is_no_link(self, tmp_path: Path) -> None:
         dead = tmp_path / "dead.ctl"
