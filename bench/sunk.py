@@ -183,5 +183,12 @@ def footprint() -> Footprint:
         resident_kib=resident >> 10,
         descriptors=len(os.listdir("/proc/self/fd")),
         threads=len(tasks),
-        children=sum(len((task / "children").read_text().split()) for task in tasks),
+        children=sum(map(_children, tasks)),
     )
+
+
+def _children(task: Path) -> int:
+    try:
+        return len((task / "children").read_text().split())
+    except OSError:  # that thread ended meanwhile
+        return 0
