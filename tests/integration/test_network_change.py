@@ -20,9 +20,9 @@ from tests.lab.sshd import Sshd
 from tests.lab.stand_in import TOKEN, StandIn
 from watchdogd.settings import Address
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(400)]
 
-WAIT = 40.0
+WAIT = 90.0
 
 
 class Scene:
