@@ -48,6 +48,7 @@ def link_up(dialing: Dialing, event: LinkUp, env: Env) -> Dialing:
         up_since=env.run,
         dialing=None,
         rejects=0,
+        denied=0,
         last_number=max(dialing.last_number, event.number),
         next_at=env.run,
         lost_at=None,
@@ -117,6 +118,7 @@ def dial_failed(dialing: Dialing, event: DialFailed, env: Env) -> Dialing:
         last_number=max(dialing.last_number, event.number),
         charged=charged,
         rejects=dialing.rejects + (event.cause is Cause.SSHD_REJECTS),
+        denied=dialing.denied + (event.cause is Cause.AUTH and event.reached),
         failure=event.cause,
         failure_detail=event.detail,
         failure_mend=event.mend,
@@ -138,7 +140,7 @@ def _pause(dialing: Dialing, event: DialFailed, env: Env) -> float:
     if event.cause is Cause.AUTH:
         if not event.reached:
             return LOCAL_LOOK_SECONDS
-        few = dialing.attempt + 1 < AUTH_DIALS
+        few = dialing.denied < AUTH_DIALS
         return AUTH_GAP_SECONDS if few else AUTH_REST_SECONDS
     if event.cause is Cause.SSHD_REJECTS:
         if dialing.rejects <= 1:

@@ -24,6 +24,8 @@ class Dialing:
     """Failures since the last good link: the exponent of the back-off."""
     rejects: int = 0
     """How often sshd closed the door since the last good link, wake or change of network."""
+    denied: int = 0
+    """How often sshd refused the key since the last good link."""
     next_at: float = 0.0
     """``run`` clock; before it no dial."""
     lost_at: float | None = None

@@ -1,0 +1,49 @@
+"""When the next dial is due, failure by failure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tests.core.world import World
+from watchdogd.core.dialing import (
+    AUTH_DIALS,
+    AUTH_GAP_SECONDS,
+    AUTH_REST_SECONDS,
+    dial_failed,
+    link_up,
+)
+from watchdogd.core.events import DialFailed, LinkUp
+from watchdogd.core.link import Dialing
+from watchdogd.core.words import Cause
+
+ENV = World().env()
+
+
+def failing(known: Dialing, cause: Cause) -> Dialing:
+    """That dial failed, told at second 0."""
+    reached = cause is not Cause.SSHD_DOWN
+    event = DialFailed(number=1, cause=cause, permanent=cause is Cause.AUTH, reached=reached)
+    return dial_failed(known, event, ENV)
+
+
+def pause(known: Dialing) -> float:
+    return known.next_at - ENV.run
+
+
+def test_a_refused_key_has_its_three_tries_whatever_failed_before() -> None:
+    known = Dialing(up_since=ENV.run)
+    for _ in range(5):
+        known = failing(known, Cause.SSHD_DOWN)
+    pauses = []
+    for _ in range(AUTH_DIALS + 1):
+        known = failing(known, Cause.AUTH)
+        pauses.append(pause(known))
+    assert pauses == [AUTH_GAP_SECONDS] * 2 + [AUTH_REST_SECONDS] * 2
+
+
+def test_a_link_gives_the_tries_back() -> None:
+    known = Dialing()
+    for _ in range(AUTH_DIALS):
+        known = failing(known, Cause.AUTH)
+    known = link_up(known, LinkUp(number=2), ENV)
+    assert pause(failing(replace(known, up=None), Cause.AUTH)) == AUTH_GAP_SECONDS
