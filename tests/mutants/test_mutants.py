@@ -508,6 +508,14 @@ MUTANTS = (
         "not_answered_by_a_login",
     ),
     Mutant(
+        "login-counted-with-all-failures",
+        "I10",
+        "dialing.py",
+        "few = dialing.denied < AUTH_DIALS",
+        "few = dialing.attempt + 1 < AUTH_DIALS",
+        "whatever_failed_before",
+    ),
+    Mutant(
         "observe-acts",
         "I12",
         "choose.py",
