@@ -9,6 +9,7 @@ from watchdogd.core.dialing import (
     AUTH_DIALS,
     AUTH_GAP_SECONDS,
     AUTH_REST_SECONDS,
+    REJECT_CAP_SECONDS,
     dial_failed,
     link_up,
 )
@@ -47,3 +48,12 @@ def test_a_link_gives_the_tries_back() -> None:
         known = failing(known, Cause.AUTH)
     known = link_up(known, LinkUp(number=2), ENV)
     assert pause(failing(replace(known, up=None), Cause.AUTH)) == AUTH_GAP_SECONDS
+
+
+def test_a_server_that_closes_the_door_is_asked_after_15_s_and_then_ever_more_rarely() -> None:
+    known, pauses = Dialing(), []
+    for _ in range(9):
+        known = failing(known, Cause.SSHD_REJECTS)
+        pauses.append(pause(known))
+    assert pauses[:6] == [15.0, 30.0, 60.0, 120.0, 240.0, 480.0]
+    assert set(pauses[6:]) == {REJECT_CAP_SECONDS}

@@ -65,8 +65,8 @@ def test_sshd_that_rejects_is_asked_ever_more_rarely() -> None:
     world.dial = Cause.SSHD_REJECTS
     world.kill_link().play(3 * HOUR)
     gaps = [b - a for a, b in zip(world.applied_at, world.applied_at[1:], strict=False)]
-    assert [round(gap) for gap in gaps[:5]] == [60, 120, 240, 480, 900]
-    assert {round(gap) for gap in gaps[5:]} == {900}
+    assert [round(gap) for gap in gaps[:6]] == [30, 60, 120, 240, 480, 900]
+    assert {round(gap) for gap in gaps[6:]} == {900}
 
 
 def test_hours_of_reconnects_leave_the_state_small() -> None:

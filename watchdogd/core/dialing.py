@@ -27,7 +27,9 @@ LOCAL_LOOK_SECONDS = 60.0
 UNAUTHENTICATED_SECONDS = 15.0
 """After a dial that reached sshd and was not let in (sshd >= 9.8 enforces from 15 s)."""
 AUTH_DIALS, AUTH_GAP_SECONDS, AUTH_REST_SECONDS = 3, 30.0, 900.0
-REJECT_SECONDS, REJECT_CAP_SECONDS = 60.0, 900.0
+REJECT_CAP_SECONDS = 900.0
+"""Longest pause for a server that closes the door; from ``UNAUTHENTICATED_SECONDS`` doubled each time: seven
+dials in the first ten minutes."""
 CROWDED_DIALS, CROWDED_SECONDS = 10, 60.0
 EASED_SECONDS = 60.0
 """After a wake or a change of network: Wi-Fi alone may take 15 s, and what fails meanwhile says nothing."""
@@ -143,9 +145,8 @@ def _pause(dialing: Dialing, event: DialFailed, env: Env) -> float:
         few = dialing.denied < AUTH_DIALS
         return AUTH_GAP_SECONDS if few else AUTH_REST_SECONDS
     if event.cause is Cause.SSHD_REJECTS:
-        if dialing.rejects <= 1:
-            return UNAUTHENTICATED_SECONDS
-        return doubling(dialing.rejects - 2, base=REJECT_SECONDS, cap=REJECT_CAP_SECONDS)
+        base = UNAUTHENTICATED_SECONDS
+        return doubling(dialing.rejects - 1, base=base, cap=REJECT_CAP_SECONDS)
     wait = delay(dialing.attempt, base=BASE_SECONDS, cap=CAP_SECONDS, chance=env.chance)
     if event.reached:
         crowded = _crowded(dialing, env)
