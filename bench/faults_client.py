@@ -1,4 +1,5 @@
-"""The client of one forward: asks it 50 times a second, and keeps one connection open through it."""
+"""The client of one forward: asks it 50 times a second, or once while it hangs, and keeps one connection
+open through it."""
 
 from __future__ import annotations
 
@@ -11,8 +12,10 @@ from bench.faults_table import Answer, Got
 from watchdogd.settings import Address
 
 PERIOD = 0.02
-MOST_AT_ONCE = 5
-"""So many requests may be without an answer; more are not sent until one ends."""
+HANGS = 0.1
+"""Seconds without an answer after which a request is thought to hang."""
+HANGING_PERIOD = 1.0
+"""While one hangs a new one goes out so often: it shows to so many seconds when the way is free again."""
 PATIENCE = 5.0
 """Seconds after which a request is given up."""
 OPEN_PERIOD = 0.5
@@ -67,11 +70,15 @@ class Client:
 
     async def _poll(self) -> None:
         while True:
-            if len(self.pending) < MOST_AT_ONCE and not self.quiet:
+            if not self.quiet and self._due():
                 task = asyncio.create_task(self._ask())
                 self.pending[task] = self._now()
                 task.add_done_callback(lambda done: self.pending.pop(done, None))
             await asyncio.sleep(PERIOD)
+
+    def _due(self) -> bool:
+        now, sent = self._now(), self.pending.values()
+        return not sent or now - min(sent) < HANGS or now - max(sent) >= HANGING_PERIOD
 
     async def _ask(self) -> None:
         begun = self._now()

@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -88,8 +88,9 @@ class Lane(Closing):
 
     # ------------------------------------------------------------ between two faults
 
-    def begin(self) -> None:
-        """A healthy server and line, the keeper anew, and its forward serves."""
+    def begin(self, given_up: Callable[[], bool]) -> None:
+        """A healthy server and line, the keeper anew, and its forward serves; raises ``AssertionError`` if
+        not in time. ``given_up``: nobody waits for it any more."""
         self.line.calm()
         self.line.target = self.sshd.port
         self.line.listen(HOME)
@@ -100,7 +101,7 @@ class Lane(Closing):
         self.user_config()
         self.start_runtime()
         self.keeper.start()
-        until(lambda: serves(self.local), f"{self.name} serves", UP_SECONDS)
+        until(lambda: serves(self.local) or given_up(), f"{self.name} serves", UP_SECONDS)
 
     def end(self) -> None:
         """No keeper, no connection, no session."""

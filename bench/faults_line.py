@@ -43,6 +43,17 @@ class Loop(Closing):
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="faults-loop")
         self._thread.start()
+        self.late = 0.0
+        """Seconds by which the loop came late at the most, since somebody set it to 0: so far its figures
+        may be wrong."""
+        self.start(self._watch())
+
+    async def _watch(self) -> None:
+        now = asyncio.get_running_loop().time
+        while True:
+            before = now()
+            await asyncio.sleep(LOOK_SECONDS)
+            self.late = max(self.late, now() - before - LOOK_SECONDS)
 
     def call(self, job: Coroutine[object, object, T]) -> T:
         """Run that, and wait at most ``CALL_SECONDS`` for its end."""

@@ -97,8 +97,9 @@ Results = Mapping[str, Mapping[str, Outcome | None]]
 """By fault, by opponent; ``None`` where the fault cannot be done to that one."""
 
 
-def page(results: Results, window: float) -> str:
-    """The table by fault and opponent, and the summary."""
+def page(results: Results, window: float, late: Mapping[str, float]) -> str:
+    """The table by fault and opponent, and the summary. ``late``: seconds for which the bench itself stood
+    still within each fault; beyond ``DELAYED`` its figures are marked."""
     lines = [
         f"{'fault':<22}{'opponent':<20}{'usable again':>14}{'refused':>9}{'failed':>8}"
         f"{'delayed':>9}{'dials':>7}{'open lost':>11}"
@@ -106,6 +107,8 @@ def page(results: Results, window: float) -> str:
     for fault, row in results.items():
         for number, (name, one) in enumerate(row.items()):
             lines.append(f"{fault if not number else '':<22}{name:<20}{_cells(one, window)}")
+        if late.get(fault, 0.0) > DELAYED:
+            lines.append(f"{'':<22}the bench itself stood still for {late[fault]:.1f} s")
     return "\n".join([*lines, "", *_summary(results, window)])
 
 
@@ -173,11 +176,12 @@ def _seconds(one: Outcome, window: float) -> float:
     return window if one.usable is None else one.usable
 
 
-def record(results: Results, window: float) -> dict[str, Any]:
+def record(results: Results, window: float, late: Mapping[str, float]) -> dict[str, Any]:
     """The same as figures."""
     return {
         "schema": "watchdogd.link_faults/1",
         "window_seconds": window,
+        "bench_stood_still_seconds": dict(late),
         "faults": {
             fault: {name: asdict(one) if one else None for name, one in row.items()}
             for fault, row in results.items()

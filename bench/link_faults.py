@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -42,16 +42,19 @@ Row = dict[str, Outcome | None]
 class Race:
     """All lanes through one fault after the other."""
 
-    def __init__(self, lanes: Sequence[Lane], pool: ThreadPoolExecutor, window: float) -> None:
-        self._lanes, self._pool, self._window = lanes, pool, window
+    def __init__(
+        self, lanes: Sequence[Lane], loop: Loop, pool: ThreadPoolExecutor, window: float
+    ) -> None:
+        self._lanes, self._loop, self._pool, self._window = lanes, loop, pool, window
         self._clock, self._over = SystemClock(), threading.Event()
 
     def meet(self, fault: Fault) -> Row:
         """One fault. Lanes to which it does not apply take no part."""
+        self._over.clear()
         racing = [lane for lane in self._lanes if fault.applies(lane)]
         row: Row = {lane.name: None for lane in self._lanes}
         try:
-            self._each(racing, lambda lane: _begin(lane, fault))
+            self._each(racing, lambda lane: _begin(lane, fault, self._over.is_set))
             for lane in racing:
                 lane.client.start(fault.patience)
             self._over.wait(STEADY)
@@ -60,13 +63,18 @@ class Race:
             self._each(racing, Lane.end)
         return row
 
+    @property
+    def late(self) -> float:
+        """Seconds for which this bench itself stood still within the last fault, at the most."""
+        return self._loop.late
+
     def close(self) -> None:
         """No further step of a fault."""
         self._over.set()
 
     def _raced(self, racing: Sequence[Lane], fault: Fault) -> Row:
         dials = {lane.name: lane.line.accepted for lane in racing}
-        began = self._clock.run()
+        began, self._loop.late = self._clock.run(), 0.0
         done = [self._pool.submit(self._suffer, lane, fault, began) for lane in racing]
         try:
             self._watch(racing, fault, began)
@@ -104,8 +112,14 @@ class Race:
             pause.wait(LOOK)
 
     def _each(self, lanes: Sequence[Lane], act: Callable[[Lane], None]) -> None:
-        for one in [self._pool.submit(act, lane) for lane in lanes]:
-            one.result(CALL_SECONDS)
+        jobs = [self._pool.submit(act, lane) for lane in lanes]
+        try:
+            for one in jobs:
+                one.result(CALL_SECONDS)
+        except BaseException:
+            self._over.set()
+            wait(jobs, CALL_SECONDS)
+            raise
 
 
 def _well(lane: Lane, since: float, slow: bool) -> bool:
@@ -113,12 +127,12 @@ def _well(lane: Lane, since: float, slow: bool) -> bool:
     return calm_since(list(lane.client.answers), pending, since, slow=slow)
 
 
-def _begin(lane: Lane, fault: Fault) -> None:
+def _begin(lane: Lane, fault: Fault, given_up: Callable[[], bool]) -> None:
     if fault.before is not None:
         fault.before(lane)
     for number in range(TRIES):
         try:
-            lane.begin()
+            lane.begin(given_up)
         except AssertionError:
             say(f"{lane.name} does not serve; {lane.keeper.told()}")
             if number + 1 == TRIES:
@@ -142,7 +156,7 @@ def racing(names: Sequence[str], window: float) -> Iterator[Race]:
             stack.enter_context(Lane(name, Path(folder) / str(number), loop))
             for number, name in enumerate(names)
         ]
-        race = Race(lanes, pool, window)
+        race = Race(lanes, loop, pool, window)
         stack.callback(race.close)
         yield race
 
@@ -158,19 +172,23 @@ def main(words: Sequence[str]) -> int:
     before = Traces.now()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     results: dict[str, Row] = {}
+    late: dict[str, float] = {}
     try:
         with racing(opponents, given.window) as race:
-            _race(race, wanted, results)
+            _race(race, wanted, results, late)
             signal.signal(signal.SIGINT, signal.SIG_IGN)
     except KeyboardInterrupt:
         say("stopped")
-    print(json.dumps(record(results, given.window)) if given.json else page(results, given.window))
+    told = results, given.window, late
+    print(json.dumps(record(*told)) if given.json else page(*told))
     left = before.left_over()
     say("\n".join(("left behind:", *left)) if left else "nothing is left behind")
     return 1 if left or len(results) < len(wanted) else 0
 
 
-def _race(race: Race, wanted: Sequence[str], results: dict[str, Row]) -> None:
+def _race(
+    race: Race, wanted: Sequence[str], results: dict[str, Row], late: dict[str, float]
+) -> None:
     for number, name in enumerate(wanted, 1):
         fault = FAULTS[name]
         if fault.root and not is_root():
@@ -179,7 +197,7 @@ def _race(race: Race, wanted: Sequence[str], results: dict[str, Row]) -> None:
         load = os.getloadavg()[0]
         say(f"{number} of {len(wanted)}, load {load:.1f}: {name}: {fault.title}")
         try:
-            results[name] = race.meet(fault)
+            results[name], late[name] = race.meet(fault), race.late
             say(brief(results[name]))
         except AssertionError as error:
             say(f"{name} is left out: {error}")

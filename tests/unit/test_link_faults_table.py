@@ -117,13 +117,14 @@ class TestSummary:
 
 class TestForPeopleAndPrograms:
     def test_the_table_says_what_was_not_back_and_what_does_not_apply(self) -> None:
-        text = page({"f": {"a": made(None), "b": None, "c": made(1.25)}}, 120.0)
+        text = page({"f": {"a": made(None), "b": None, "c": made(1.25)}}, 120.0, {"f": 0.7})
         assert "not in 120 s" in text
         assert "does not apply" in text
         assert "1.25 s" in text
+        assert "stood still for 0.7 s" in text
 
     def test_the_record_is_json(self) -> None:
-        found = json.loads(json.dumps(record({"f": {"a": made(None), "b": None}}, 120.0)))
+        found = json.loads(json.dumps(record({"f": {"a": made(None), "b": None}}, 120.0, {})))
         assert found["faults"]["f"]["a"]["usable"] is None
         assert found["faults"]["f"]["b"] is None
         assert found["in_all"]["a"]["not_back"] == 1
