@@ -261,6 +261,21 @@ class TestDial:
             make(server.settings(port=relay.port)).dial(soon(25), News()).close(soon())
             late.join()
 
+    def test_a_client_that_asks_in_vain_finds_the_silence_before_the_next_question_is_due(
+        self, make: Callable[[SshSettings], SshEngine], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("tests.lab.engines.KEEPALIVE", 300.0)
+        news = News()
+        with Sshd() as server:
+            link = make(server.settings()).dial(soon(25), news)
+            until(lambda: link.facts().round_trip is not None, "the first answer")
+            server.kill_sessions(signal.SIGSTOP)
+            with pytest.raises(Transient):
+                link.open(Address("127.0.0.1", 9), soon(1.0))
+            news.await_last("silent", 60.0)
+            server.kill_sessions(signal.SIGCONT)
+            link.close(soon())
+
     def test_an_end_during_key_exchange_is_a_rejection(
         self, make: Callable[[SshSettings], SshEngine], sshd: Sshd
     ) -> None:

@@ -75,6 +75,7 @@ class OpensshLink:
             clock=clock,
             news=news,
             name=name,
+            unanswered=lambda: self._pulse.unanswered,
             guess=guess,
         )
         self._keepalive.start()
@@ -84,6 +85,7 @@ class OpensshLink:
         asked = self._clock.run()
         for _ in range(_ASKED_AGAIN):
             refused = self._child.said.refused()
+            self._pulse.sent()
             try:
                 return self._stream(self._mux.forward(to.host, to.port, deadline))
             except Refused:
@@ -148,6 +150,7 @@ class OpensshLink:
     def _session(self, command: str, shown: str, deadline: Deadline) -> Opened:
         asked = self._clock.run()
         refused = self._child.said.refused()
+        self._pulse.sent()
         try:
             opened = self._in_a_free_slot(command, deadline)
         except Refused:
