@@ -170,7 +170,8 @@ def main(words: Sequence[str]) -> int:
     _need_programs()
     mark_this_run()
     before = Traces.now()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     results: dict[str, Row] = {}
     late: dict[str, float] = {}
     try:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from tests.core.world import World
 from watchdogd.core.dialing import (
     AUTH_DIALS,
     AUTH_GAP_SECONDS,
     AUTH_REST_SECONDS,
+    CAP_SECONDS,
     REJECT_CAP_SECONDS,
+    YOUNG_CAP_SECONDS,
+    YOUNG_SECONDS,
     dial_failed,
     link_up,
 )
@@ -17,7 +22,7 @@ from watchdogd.core.events import DialFailed, LinkUp
 from watchdogd.core.link import Dialing
 from watchdogd.core.words import Cause
 
-ENV = World().env()
+ENV = replace(World().env(), chance=0.999)
 
 
 def failing(known: Dialing, cause: Cause) -> Dialing:
@@ -57,3 +62,12 @@ def test_a_server_that_closes_the_door_is_asked_after_15_s_and_then_ever_more_ra
         pauses.append(pause(known))
     assert pauses[:6] == [15.0, 30.0, 60.0, 120.0, 240.0, 480.0]
     assert set(pauses[6:]) == {REJECT_CAP_SECONDS}
+
+
+def test_a_server_that_boots_is_asked_every_few_seconds_and_one_that_is_gone_rarely() -> None:
+    young = old = Dialing(lost_at=ENV.run)
+    old = replace(old, lost_at=ENV.run - YOUNG_SECONDS)
+    for _ in range(12):
+        young, old = failing(young, Cause.SSHD_DOWN), failing(old, Cause.SSHD_DOWN)
+    assert pause(young) == pytest.approx(YOUNG_CAP_SECONDS, rel=0.01)
+    assert pause(old) == pytest.approx(CAP_SECONDS, rel=0.01)

@@ -17,6 +17,9 @@ from watchdogd.core.words import Cause
 NEVER = float("inf")
 BASE_SECONDS = 1.0
 CAP_SECONDS = 60.0
+YOUNG_SECONDS, YOUNG_CAP_SECONDS = 300.0, 10.0
+"""In the first five minutes without a link, as a server takes to boot, a dial that found nobody is repeated within
+10 s: it costs the server nothing. Five or six in half a minute stay below what firewalls allow (ufw: 6)."""
 STEADY_LINK_SECONDS = 10.0
 """A link that lived so long and is lost is replaced at once; a shorter one counts as a failure."""
 FORGET_SECONDS = 600.0
@@ -147,7 +150,9 @@ def _pause(dialing: Dialing, event: DialFailed, env: Env) -> float:
     if event.cause is Cause.SSHD_REJECTS:
         base = UNAUTHENTICATED_SECONDS
         return doubling(dialing.rejects - 1, base=base, cap=REJECT_CAP_SECONDS)
-    wait = delay(dialing.attempt, base=BASE_SECONDS, cap=CAP_SECONDS, chance=env.chance)
+    young = dialing.lost_at is not None and env.run - dialing.lost_at < YOUNG_SECONDS
+    cap = YOUNG_CAP_SECONDS if young and not event.reached else CAP_SECONDS
+    wait = delay(dialing.attempt, base=BASE_SECONDS, cap=cap, chance=env.chance)
     if event.reached:
         crowded = _crowded(dialing, env)
         wait = max(wait, CROWDED_SECONDS if crowded else UNAUTHENTICATED_SECONDS)
