@@ -230,7 +230,7 @@ def test_an_ssh_that_outlived_its_agent_is_told_as_a_line_of_the_log(
         assert left.wait(5) == -signal.SIGTERM
     assert done.stderr == ""
     (told,) = [
-        json.loads(line) for line in done.stdout.splitlines() if f"ssh (pid {left.pid})" in line
+        json.loads(line) for line in done.stdout.splitlines() if f"process {left.pid}," in line
     ]
     assert (told["level"], told["pid"]) == ("warning", left.pid)
     assert "killed" not in told["event"]
