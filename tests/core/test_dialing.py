@@ -56,6 +56,19 @@ def test_a_change_of_network_does_not_lift_it() -> None:
     assert dialing.due(known, at(last + dialing.CROWDED_SECONDS))
 
 
+def test_links_that_end_at_once_are_made_again_soon_and_then_once_a_minute() -> None:
+    known, run, waits = Dialing(), 0.0, []
+    for number in range(1, 16):
+        known = dialing.link_up(known, LinkUp(number=number), at(run))
+        known = dialing.link_lost(known, LinkLost(number=number), at(run + 1.0))
+        waits.append(known.next_at - (run + 1.0))
+        run = known.next_at
+    few = dialing.CROWDED_DIALS
+    assert max(waits[:few]) <= dialing.YOUNG_CAP_SECONDS
+    assert min(waits[few:]) > dialing.YOUNG_CAP_SECONDS
+    assert max(waits) <= dialing.CAP_SECONDS
+
+
 def test_ten_minutes_later_it_is_forgotten() -> None:
     known, last = stalled(dialing.CROWDED_DIALS + 1)
     later = last + dialing.FORGET_SECONDS

@@ -108,7 +108,9 @@ def _after_loss(dialing: Dialing, env: Env) -> Dialing:
         return replace(dialing, attempt=0, next_at=env.run)
     if lived >= STEADY_LINK_SECONDS:
         return replace(dialing, next_at=env.run)
-    wait = delay(dialing.attempt, base=BASE_SECONDS, cap=CAP_SECONDS, chance=env.chance)
+    # A server that boots lets in and ends at once; that is tried as often as one that is not there.
+    cap = YOUNG_CAP_SECONDS if dialing.attempt < CROWDED_DIALS else CAP_SECONDS
+    wait = delay(dialing.attempt, base=BASE_SECONDS, cap=cap, chance=env.chance)
     return replace(dialing, attempt=dialing.attempt + 1, next_at=env.run + wait)
 
 
