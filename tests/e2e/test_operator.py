@@ -32,7 +32,8 @@ def test_a_pause_is_kept_over_a_restart_of_the_agent_and_ends_when_it_is_told(ow
     life = own.settle(command=("sh", "-c", PATIENT))
     begin = own.mark()
     done = own.agent.cli("pause", TARGET, "--for", "2h", "--reason", "new driver")
-    assert (done.returncode, done.stdout) == (0, "a100 is paused\n")
+    assert done.returncode == 0
+    assert done.stdout.startswith("a100 is paused")
     own.wait_state("paused")
     os.kill(life.pid, signal.SIGKILL)
     own.pass_time(4)

@@ -170,8 +170,10 @@ class Canaries:
         self._open.add(page.url)
 
         def work() -> None:
-            found = self._fetch(page, deadline)
-            self._open.discard(page.url)
+            try:
+                found = self._fetch(page, deadline)
+            finally:
+                self._open.discard(page.url)
             answers.put((page, *judged(page, found)))
 
         threading.Thread(target=work, name="canary", daemon=True).start()

@@ -133,8 +133,13 @@ class _Child:
         """Wait for words at most so long, and keep the last of them."""
         if not self._open:
             select.select([], [], [], seconds)
-        elif select.select([self._stdout], [], [], seconds)[0]:
+        elif self._talks(seconds):
             self._take()
+
+    def _talks(self, seconds: float) -> bool:
+        waited = select.poll()  # not select(): it knows no descriptor from 1024 on
+        waited.register(self._stdout, select.POLLIN)
+        return bool(waited.poll(1000 * seconds))
 
     def _take(self) -> None:
         try:
@@ -159,7 +164,7 @@ class _Child:
         for _ in range(
             KEPT_BYTES // 256
         ):  # a bound: somebody else may hold the other end, and talk
-            if not self._open or not select.select([self._stdout], [], [], 0)[0]:
+            if not self._open or not self._talks(0):
                 break
             self._take()
         with suppress(subprocess.TimeoutExpired):

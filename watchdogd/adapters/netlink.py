@@ -116,6 +116,8 @@ def _answer(
     while not deadline.passed():
         asked.settimeout(max(0.001, deadline.remaining()))
         data = asked.recv(_MOST)
+        if len(data) < _HEADER.size + _ROUTE.size:
+            raise OSError(errno.EBADMSG, os.strerror(errno.EBADMSG))
         length, found, _, answers, _ = _HEADER.unpack_from(data)
         if answers == number and found in (wanted, _ERROR):
             return data[_HEADER.size : length] if found == wanted else None

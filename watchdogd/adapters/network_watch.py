@@ -25,7 +25,7 @@ SLOW_POLL_SECONDS = 300.0
 """Between two looks where it does: one that was missed for whatever reason is made up for."""
 SETTLE_SECONDS = 1.5
 """What is still moving after so long is told as it is."""
-QUIET_SECONDS = 0.3
+QUIET_SECONDS, BREATH_SECONDS = 0.3, 0.05
 """Without further news for so long, and with a way to every server, it has settled: address and route of one
 interface come within milliseconds of each other."""
 
@@ -100,6 +100,8 @@ class NetworkWatch:
         deadline = Deadline.after(self._clock, SETTLE_SECONDS)
         while True:
             heard = self._heard(news, deadline.at_most(QUIET_SECONDS).remaining())
+            if heard:  # a kernel that goes on and on is not asked at each of its words
+                self._stopping.wait(BREATH_SECONDS)
             now = self._ways()
             quiet = not heard and all(any(ways.values()) for ways in now.values())
             if quiet or deadline.passed() or self._stopping.is_set():

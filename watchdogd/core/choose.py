@@ -128,8 +128,10 @@ def _redial(state: TargetState, env: Env) -> Refused:
         return Refusal.HALTED, "no dial before known_hosts or the configuration changes"
     if known.dialing is not None:
         return Refusal.COOLDOWN, "a dial is on its way"
+    wait = known.next_at - env.run
+    if known.stopped_by is not None and wait > 0:
+        return Refusal.COOLDOWN, f"the key was refused; next dial in {length(wait)}"
     if dialing.wanted(known):
-        wait = known.next_at - env.run
         return (Refusal.COOLDOWN, f"next dial in {length(wait)}") if wait > 0 else None
     if state.verdict_since <= known.up_since:
         # What failed, failed on the way before this link: the next round tells whether it still does.

@@ -103,6 +103,9 @@ def link_lost(dialing: Dialing, event: LinkLost, env: Env) -> Dialing:
 
 
 def _after_loss(dialing: Dialing, env: Env) -> Dialing:
+    refused = dialing.failure in (Cause.HOST_KEY, Cause.AUTH, Cause.SSHD_REJECTS)
+    if refused and dialing.next_at > env.run:
+        return dialing  # a dial beside this link was refused: its pause is not cut short by a stall
     lived = env.run - dialing.up_since
     if lived >= FORGET_SECONDS:
         return replace(dialing, attempt=0, next_at=env.run)
@@ -135,7 +138,8 @@ def dial_failed(dialing: Dialing, event: DialFailed, env: Env) -> Dialing:
     )
     if event.cause is Cause.OFFLINE:
         return replace(ended, next_at=env.run + OFFLINE_LOOK_SECONDS)
-    eased = env.run < dialing.eased_until and not event.reached
+    answered = event.reached or event.cause is Cause.SSHD_DOWN
+    eased = env.run < dialing.eased_until and not answered
     attempt = dialing.attempt if eased else dialing.attempt + 1
     return replace(ended, attempt=attempt, next_at=env.run + _pause(ended, event, env))
 
@@ -189,6 +193,8 @@ def reset(dialing: Dialing, env: Env) -> Dialing:
     if dialing.stopped_by is not None:
         return dialing
     at = dialing.next_at if _crowded(dialing, env) else max(env.run, _rest_until(dialing, env))
+    if dialing.charged:
+        at = max(at, dialing.charged[-1] + UNAUTHENTICATED_SECONDS)
     return replace(dialing, attempt=0, rejects=0, next_at=at, eased_until=env.run + EASED_SECONDS)
 
 
@@ -208,7 +214,7 @@ def portal_seen(dialing: Dialing, since: float, env: Env) -> Dialing:
         dialing,
         host_key_after=NEVER,
         stopped_by=None,
-        next_at=env.run,
+        next_at=env.run + (CROWDED_SECONDS if _crowded(dialing, env) else 0.0),
         lost_cause=Cause.CAPTIVE_PORTAL,
         failure=Cause.CAPTIVE_PORTAL,
         failure_detail="",

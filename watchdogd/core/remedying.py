@@ -170,6 +170,8 @@ def finished(turn: Turn, event: RemedyFinished) -> None:
             done=event.result is Result.DONE,
             verify_until=env.run + proof_seconds(intent.remedy, turn.policy),
         )
+        if intent.charged:
+            resuming.acted(turn)
         turn.enter(Phase.VERIFYING)
 
 

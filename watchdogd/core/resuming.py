@@ -54,8 +54,21 @@ def repairing(turn: Turn, intent: Intent) -> None:
         return
     known = turn.state.resume or NOTHING_OWED
     if known.lost is None or turn.state.hook is not None:
-        known = replace(known, lost=intent.generation, repair=intent.key, incident=intent.incident)
-    turn.change(resume=replace(known, made=None))
+        known = replace(
+            known,
+            lost=intent.generation,
+            repair=intent.key,
+            incident=intent.incident,
+            made=None,
+        )
+    turn.change(resume=known)
+
+
+def acted(turn: Turn) -> None:
+    """The repair did something, or nobody knows: what comes now may be its work."""
+    known = turn.state.resume
+    if known is not None and known.lost is not None:
+        turn.change(resume=replace(known, made=None))
 
 
 def called_off(turn: Turn, intent: Intent) -> None:
@@ -82,6 +95,8 @@ def remembered(turn: Turn, event: Started) -> None:
     if kept is None and not (owing and turn.policy.resumes) and event.hook is None:
         return
     known = replace(kept or NOTHING_OWED, ran=event.hook)
+    if owing:
+        known = replace(known, made=None)
     if owing and known.lost is None and turn.policy.resumes:
         incident = event.memory.incident
         known = replace(
@@ -137,7 +152,7 @@ def _owed(turn: Turn, known: Resume) -> None:
     if state.pause is not None and state.intent is None:
         _withhold(turn, known, Refusal.PAUSED, "the target is paused: who paused it resumes it")
         return
-    if state.phase not in PROVED or now.container is None:
+    if state.phase not in PROVED or now.container is None or not _read(state):
         return
     if not policy.resumes or not _replaced(known, now):
         turn.change(resume=_paid(known))
@@ -153,6 +168,12 @@ def _owed(turn: Turn, known: Resume) -> None:
         _withhold(turn, known, Refusal.VETO, "it goes on by itself: its progress moves")
     elif _may_begin(turn):
         _begin(turn, known)
+
+
+def _read(state: TargetState) -> bool:
+    """Was it read which run that is, since the repair ended?"""
+    seen = state.sight.container or state.sight.session
+    return seen is not None and seen.read_at >= state.ignore_before
 
 
 def _may_begin(turn: Turn) -> bool:
@@ -174,8 +195,12 @@ def same_run(one: Generation | None, other: Generation) -> bool:
 
 def _goes_on(state: TargetState) -> bool:
     """Was progress seen to move since this run of the runtime began? A second training would spoil it."""
-    beacons = (state.life.progress, state.life.checkpoint)
-    return any(one is not None and bool(one.gaps) for one in beacons)
+    life = state.life
+    beacons = (life.progress, life.checkpoint)
+    moved = any(one is not None and bool(one.gaps) for one in beacons)
+    host = state.sight.host
+    known = host is not None and host.processes is not None  # else the GPU may be anybody's
+    return moved or life.busy_run is not None or (known and life.gpu_held_run is not None)
 
 
 def _withhold(turn: Turn, known: Resume, reason: Refusal, detail: str) -> None:
@@ -224,6 +249,8 @@ def _where(turn: Turn, known: Resume) -> Resume:
     step = turn.state.last_step
     if not same_step(known.step, step):
         return replace(known, step=step, failures=0)
+    if step is None and known.trial is Trial.MOVED:
+        return replace(known, failures=0)  # it moved, and nothing tells that it came no further
     if known.trial not in (Trial.OPEN, Trial.MOVED):
         return known
     return _failed(turn, known, "the training was lost at the same step again")

@@ -117,6 +117,10 @@ def observed(turn: Turn, event: Observed) -> None:
     if counts and network.unsure_of_the_key(before, event, verdict):
         network.met(turn, verdict, event.started)
         counts = False
+    if counts and verdict.cause is Cause.HOST_KEY:
+        turn.change(
+            dialing=replace(turn.state.dialing, host_key_after=0.0)
+        )  # told: no portal lifts it
     if counts:
         quiet.follow(turn, event, verdict)
         _count(turn, verdict, event.started)

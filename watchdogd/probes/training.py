@@ -69,7 +69,7 @@ def parse(lines: Iterable[str], read_at: float) -> TrainingSight:
     seen = _age(values, "progress_time") is not None
     return TrainingSight(
         read_at=read_at,
-        progress_mark=(date if step is None else f"{step:g}:{phase}") if seen else "",
+        progress_mark=(date if step is None else f"{step:.15g}:{phase}") if seen else "",
         progress_age=_age(values, "progress_time"),
         step=step,
         total=_number(progress, "total"),
