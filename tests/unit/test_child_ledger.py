@@ -9,16 +9,19 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from watchdogd.adapters.child_ledger import ChildLedger, identity_of
+from watchdogd.adapters import child_ledger
+from watchdogd.adapters.child_ledger import ChildLedger, Identity, identity_of
 from watchdogd.adapters.clock import SystemClock
 
 CLOCK = SystemClock()
 PARENT = """
 import subprocess, sys, time
+from dataclasses import replace
 from pathlib import Path
 from watchdogd.adapters.child_ledger import ChildLedger
 child = subprocess.Popen(["sleep", "60"], start_new_session=True)
@@ -133,3 +136,23 @@ def test_a_file_that_is_no_socket_stays(
     disown(entry_of(tmp_path, sleeper.pid))
     ledger.end_orphans(CLOCK)
     assert precious.read_text() == "data"
+
+
+def test_a_child_is_noted_with_its_arguments_though_the_kernel_shows_them_late(
+    ledger: ChildLedger,
+    sleeper: subprocess.Popen[bytes],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks = []
+
+    def late(pid: int) -> Identity | None:
+        found = identity_of(pid)
+        looks.append(pid)
+        assert found is not None
+        early = pid == sleeper.pid and looks.count(pid) < 3
+        return replace(found, argv="") if early else found
+
+    monkeypatch.setattr(child_ledger, "identity_of", late)
+    ledger.note(sleeper.pid, "")
+    assert json.loads(entry_of(tmp_path, sleeper.pid).read_text())["child"]["argv"]

@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from watchdogd.ports import Clock, Deadline
 _TERM_SECONDS = 2.0
 _KILL_SECONDS = 1.0
 _LOOK_SECONDS = 0.02
+_BEGIN_LOOKS = 50
 _PS_SECONDS = 5.0
 
 
@@ -43,7 +45,7 @@ class ChildLedger:
 
     def note(self, pid: int, socket: str) -> None:
         """A child, and the socket it leaves behind if it is killed. Raises ``OSError``."""
-        child, owner = identity_of(pid), identity_of(os.getpid())
+        child, owner = _begun(pid), identity_of(os.getpid())
         if child is None or owner is None:
             return  # it ended already
         entry = {"child": asdict(child), "owner": asdict(owner), "socket": socket}
@@ -75,6 +77,17 @@ class ChildLedger:
 
     def _file(self, pid: int) -> Path:
         return self._folder / f"{pid}.json"
+
+
+def _begun(pid: int) -> Identity | None:
+    """Of a child just made. Whoever made it is told of its ``exec`` a moment before the kernel shows its
+    arguments: noted without them it would never be recognised."""
+    for _ in range(_BEGIN_LOOKS):
+        found = identity_of(pid)
+        if found is None or found.argv:
+            return found
+        time.sleep(_LOOK_SECONDS)
+    return found
 
 
 def identity_of(pid: int) -> Identity | None:

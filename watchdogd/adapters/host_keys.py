@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import os
 import shlex
 import subprocess
 from collections.abc import Iterable
@@ -123,6 +124,9 @@ def _look_into(name: str, file: str, deadline: Deadline) -> tuple[KnownKey, ...]
         raise Transient(
             Cause.AGENT, f"ssh-keygen did not read {file} in time", phase="host_key"
         ) from error
+    if done.returncode not in (0, 1) and os.access(file, os.R_OK):  # 1: it has no such line
+        told = f"ssh-keygen could not read {file} (status {done.returncode})"
+        raise Transient(Cause.AGENT, told, phase="host_key")
     return parse_lines(done.stdout.decode(errors="replace"), file)
 
 

@@ -86,11 +86,16 @@ def reset_on_close(client: socket.socket) -> None:
 def _first_bytes(client: socket.socket, stream: Stream, meter: Meter) -> None:
     """What the client has sent while it waited is on its way before anything else. So few bytes that they
     are taken at once."""
-    with suppress(BlockingIOError):
+    try:
         data = client.recv(_FIRST_BYTES, socket.MSG_DONTWAIT)
-        if data:  # an end is seen again
-            stream.sendall(data)
-            meter.add(sent=len(data))
+    except BlockingIOError:
+        return
+    except OSError:  # told once: the next look would take it for an end
+        stream.close()
+        return
+    if data:  # an end is seen again
+        stream.sendall(data)
+        meter.add(sent=len(data))
 
 
 def _copy_up(client: socket.socket, stream: Stream, meter: Meter, ended: threading.Event) -> None:

@@ -12,6 +12,8 @@ import socket
 import threading
 from contextlib import suppress
 
+from watchdogd.core.words import Cause
+from watchdogd.errors import Transient
 from watchdogd.ports import Clock, Deadline, Link
 from watchdogd.settings import Address
 
@@ -61,7 +63,9 @@ class SelfReach:
         Clients that come meanwhile wait for the outcome. A runtime that hangs answers no look: after a
         few the link is used, and a look that arrives here later still tells.
         """
-        with self._asking:
+        if not self._asking.acquire(timeout=deadline.remaining()):
+            raise Transient(Cause.LINK_LOST, "the link is silent", phase="open")
+        try:
             if link is self._trusted or self.proved():
                 return self.proved()
             if link is not self._looked_over:
@@ -73,6 +77,8 @@ class SelfReach:
             if answered or self._looks >= _LOOKS:
                 self._trusted = link
             return self.proved()
+        finally:
+            self._asking.release()
 
     def is_ours(self, client: socket.socket) -> bool:
         """True if what this client sends is our own request; nothing of it is taken."""

@@ -11,8 +11,10 @@ import itertools
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from weakref import WeakValueDictionary
 
+from watchdogd.adapters.crew import CREW
 from watchdogd.adapters.file_signature import Signature, signature
 from watchdogd.adapters.shared_link import Share, Trunk
 from watchdogd.adapters.ssh_resolve import SshPlan
@@ -26,9 +28,13 @@ that was just given back may still count."""
 DIALS_AT_ONCE = 4
 """To one server, once it let us in: sshd refuses at random from 10 that are not logged in (``MaxStartups``
 10:30:100), and others may be logging in as well. Until then one alone finds out for all."""
-TOLD_SECONDS, REACHED_SECONDS = 5.0, 15.0
+CLOSE_SECONDS = 5.0
+SHORT_SECONDS = 15.0
+"""A dial that had less time left when it began, and used it up, says nothing of the server."""
+TOLD_SECONDS, REACHED_SECONDS = 5.0, 31.0
 """So long a failure is the answer to the other targets' dials too; the longer one if sshd was reached, as
-it counts those (sshd >= 9.8 enforces its penalties from 15 s)."""
+it counts those: beyond the pause between two tries of a refused key (``core.dialing``), so that targets that
+are out of step do not try oftener than one."""
 
 
 class SshServers:
@@ -49,7 +55,7 @@ class SshServers:
         with self._lock:
             server = self._servers.get((plan, keepalive))
             if server is None:
-                files = (*plan.known_hosts, *plan.identity_files)
+                files = (*plan.known_hosts, *plan.identity_files, *plan.hop_files)
                 server = SharedServer(make(), files, self._clock)
                 self._servers[plan, keepalive] = server
             return SharedEngine(server, weight)
@@ -76,7 +82,7 @@ class _Failure:
     number: int
     error: Transient | Permanent
     at: float
-    """``run`` clock."""
+    """``boot`` clock: a night makes it old."""
     files: tuple[Signature, ...]
     """What the login depends on, as it was."""
 
@@ -113,6 +119,7 @@ class SharedServer:
 
     def _board(self, me: SharedEngine, news: LinkNews, deadline: Deadline) -> tuple[Share, bool]:
         """A share of a connection that is up, or of one that the caller has to dial now."""
+        began, files = self._clock.boot(), self._signatures()
         with self._changed:
             while True:
                 if (trunk := self._joinable(me)) is not None:
@@ -120,8 +127,10 @@ class SharedServer:
                     if self._await(trunk, deadline):
                         share.handed = True
                         return share, False
-                    self._leave(me, share)
-                self._tell_failure(me)
+                    if (link := self._leave(me, share)) is not None:
+                        limit = Deadline.after(self._clock, CLOSE_SECONDS)
+                        CREW.start("ssh-close", partial(link.close, limit))
+                self._tell_failure(me, began, files)
                 if deadline.passed():
                     told = "the dials of other targets to this server did not end in time"
                     raise Transient(Cause.HOST_UNREACHABLE, told, phase="connect")
@@ -169,13 +178,17 @@ class SharedServer:
             self._changed.notify_all()
             return trunk.link if was_last else None
 
-    def _tell_failure(self, me: SharedEngine) -> None:
-        """Raise what another target's dial has just found out, once."""
+    def _tell_failure(self, me: SharedEngine, began: float, files: tuple[Signature, ...]) -> None:
+        """Raise what another target's dial has just found out, once. ``began``: ``boot`` clock, when this one
+        asked; ``files``: as they were then. A refused host key is told only to who waited for that very dial:
+        whoever asks later may be in another network."""
         failure = self._failure
         if failure is None or me.told >= failure.number:
             return
+        if failure.error.cause is Cause.HOST_KEY and began > failure.at:
+            return
         lasts = REACHED_SECONDS if failure.error.reached else TOLD_SECONDS
-        if self._clock.run() - failure.at < lasts and failure.files == self._signatures():
+        if self._clock.boot() - failure.at < lasts and failure.files == files:
             me.told = failure.number
             raise failure.again()
 
@@ -187,12 +200,13 @@ class SharedServer:
     # ------------------------------------------------------------ one dial
 
     def _fly(self, me: SharedEngine, share: Share, deadline: Deadline) -> None:
-        files = self._signatures()
+        files, short = self._signatures(), deadline.remaining() < SHORT_SECONDS
         try:
             link = self._engine.dial(deadline, _TrunkNews(self, share.trunk))
         except (Transient, Permanent) as error:
-            number, now = next(self._numbers), self._clock.run()
-            self._failed(share.trunk, _Failure(number=number, error=error, at=now, files=files))
+            number, now = next(self._numbers), self._clock.boot()
+            failure = _Failure(number=number, error=error, at=now, files=files)
+            self._failed(share.trunk, None if short and deadline.passed() else failure)
             me.told = number
             raise
         except BaseException:
@@ -212,6 +226,8 @@ class SharedServer:
             share.news.lost(share.trunk.lost)
         elif share.trunk.silent:
             share.news.silent()
+            if not share.trunk.silent:  # it spoke meanwhile, and that may have been told first
+                share.news.speaking()
 
     def _failed(self, trunk: Trunk, failure: _Failure | None) -> None:
         with self._changed:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from watchdogd.adapters.ssh_resolve import SshPlan
+from watchdogd.core.words import Kind
 from watchdogd.errors import Problem
 from watchdogd.settings import ForwardSettings, Settings, TargetSettings
 
@@ -103,7 +104,8 @@ def _tunnel(target: TargetSettings) -> object:
     """What the link and the listener are made from; the time that clients are held can be changed."""
     # ForwardSettings.objective steers nothing, and hold is handed to the listener as it is.
     plain = ForwardSettings(local=target.forward.local, remote=target.forward.remote)
-    return target.ssh, plain
+    # A container needs more sessions of the link than else, and so may share it with fewer.
+    return target.ssh, plain, target.runtime.kind is Kind.CONTAINER
 
 
 def _door(settings: Settings) -> object:
