@@ -60,7 +60,8 @@ def test_a_month_of_flapping_is_bounded_rotated_and_rate_limited(tmp_path: Path)
     assert agent.recorder.lost() == 0
     assert sum(path.suffix == ".gz" for path in events) >= 2
     assert bytes_below(state / "events") <= TOTAL_BYTES + FILE_BYTES / 10
-    assert all(len(list(raw_lines(str(path)))) > 10 for path in events)
+    full = (path for path in events if path.suffix == ".gz")  # the other may just have been begun
+    assert all(len(list(raw_lines(str(path)))) > 10 for path in full)
     assert log.stat().st_size * MONTH < LOG_BYTES_A_MONTH
     assert bytes_below(state) - bytes_below(state / "events") < JOURNAL_BYTES
     assert_rate_limited(log)
