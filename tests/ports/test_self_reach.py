@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from watchdogd.adapters.forward import ListeningForward
 from watchdogd.adapters.self_reach import SelfReach, this_machine
 from watchdogd.core.words import Cause
 from watchdogd.errors import Transient
-from watchdogd.ports import HOLDER_RUNTIME, OWN_ANSWER_HEADER, Link
+from watchdogd.ports import HOLDER_RUNTIME, OWN_ANSWER_HEADER, Deadline, Link
 from watchdogd.settings import Address
 
 CLOCK = SystemClock()
@@ -122,6 +123,36 @@ def test_a_look_that_arrives_late_still_tells(monkeypatch: pytest.MonkeyPatch) -
             assert found.is_ours(client)
         assert found.proved()
         assert found.ask(link, here, soon())
+
+
+def test_on_a_link_that_opens_nothing_each_client_waits_for_its_own_deadline_only() -> None:
+    here, opening, go_on = Address("127.0.0.1", free_port()), threading.Event(), threading.Event()
+    found, opened = SelfReach(CLOCK), []
+
+    class Wedged:
+        def open(self, to: Address, deadline: Deadline) -> object:
+            opened.append(to)
+            opening.set()
+            go_on.wait(deadline.remaining())
+            raise Transient(Cause.LINK_LOST, "nothing opens", phase="open")
+
+    def ask(deadline: Deadline) -> str:
+        with pytest.raises(Transient) as caught:
+            found.ask(Wedged(), here, deadline)  # type: ignore[arg-type]
+        return caught.value.detail
+
+    first = threading.Thread(target=ask, args=(soon(),))
+    first.start()
+    try:
+        assert opening.wait(20)
+        told = [ask(Deadline.after(CLOCK, 0.05)) for _ in range(3)]
+        assert told == ["the link is silent"] * 3
+        assert first.is_alive()
+        assert len(opened) == 1
+    finally:
+        go_on.set()
+        first.join(20)
+    assert ask(soon()) == "nothing opens"  # the next one may look again
 
 
 def test_a_runtime_that_is_not_there_yet_is_no_loop() -> None:

@@ -60,6 +60,7 @@ def test_the_same_is_no_change() -> None:
         {"ssh": SshSettings(host="a", keepalive=1.0)},
         {"forward": ForwardSettings(local=Address("127.0.0.1", 9009))},
         {"forward": ForwardSettings(remote=Address("127.0.0.1", 9009))},
+        {"runtime": RuntimeSettings(kind=Kind.CONTAINER)},  # more sessions of the link
     ],
 )
 def test_another_tunnel_is_built_anew_and_no_other(fields: dict[str, object]) -> None:

@@ -27,7 +27,7 @@ from watchdogd.adapters.host_keys import (
 )
 from watchdogd.adapters.ssh_resolve import SshPlan, plan_from
 from watchdogd.core.words import Cause
-from watchdogd.errors import Permanent
+from watchdogd.errors import Permanent, Transient
 from watchdogd.ports import Deadline
 from watchdogd.settings import SshSettings
 
@@ -165,3 +165,36 @@ def test_a_file_is_read_again_if_it_changed_or_is_too_new_to_tell(
     assert blobs() == [KEY[::-1]]
     file.unlink()
     assert blobs() == []
+
+
+@pytest.mark.parametrize("end", ["kill -9 $$", "exit 255", "exit 127"])
+def test_an_ssh_keygen_that_broke_is_no_file_without_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    needs.programs("ssh-keygen")
+    plain, revoked = tmp_path / "plain", tmp_path / "revoked"
+    plain.write_text(line(KEY))
+    revoked.write_text(f"@revoked {line(KEY)}")
+    program, broken, rest = tmp_path / "bin" / "ssh-keygen", tmp_path / "broken", os.environ["PATH"]
+    program.parent.mkdir()
+    program.write_text(
+        f'#!/bin/sh\ncase "$4" in {revoked}) [ ! -e {broken} ] || {{ {end}; }};; esac\n'
+        f'PATH="{rest}" exec ssh-keygen "$@"\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{rest}")
+    clock = FakeClock()
+    clock.wall_now = time.time() + 60.0  # what is read may be kept
+    plan = replace(
+        plan_from(SshSettings(host="abc.com", port=8027), {}),
+        known_hosts=(str(plain), str(revoked)),
+    )
+    hosts = KnownHosts(plan, clock)
+    broken.touch()
+    with pytest.raises(Transient, match=f"could not read {revoked}") as raised:
+        hosts.look_up(Deadline.after(SystemClock(), 20.0))
+    assert raised.value.cause is Cause.AGENT
+    broken.unlink()
+    known = hosts.look_up(Deadline.after(SystemClock(), 20.0))
+    with pytest.raises(Permanent, match="revoked"):
+        verify(plan, known, "ssh-ed25519", known[0].blob)

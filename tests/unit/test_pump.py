@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import threading
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import pytest
 
 from tests.fakes_ssh import SocketStream
 from tests.lab.sockets import connected
-from watchdogd.adapters.pump import Meter, pump
+from watchdogd.adapters.pump import Meter, pump, reset_on_close
 
 
 class FillingStream(SocketStream):
@@ -46,6 +47,12 @@ class Wire:
 
 def wired(stream_type: type[SocketStream]) -> Wire:
     client, accepted = connected()
+    return wire_up(stream_type, client, accepted)
+
+
+def wire_up(
+    stream_type: type[SocketStream], client: socket.socket, accepted: socket.socket
+) -> Wire:
     ours, far = connected()
     accepted.settimeout(None)
     ours.settimeout(None)
@@ -146,3 +153,18 @@ def test_a_client_that_vanishes_ends_the_stream(wire: Wire) -> None:
     wire.far.close()
     wire.thread.join(5)
     assert not wire.thread.is_alive()
+
+
+@pytest.mark.parametrize("stream_type", [SocketStream, FillingStream])
+def test_a_client_that_reset_before_its_first_bytes_is_no_half_closed_one(
+    stream_type: type[SocketStream],
+) -> None:
+    client, accepted = connected()
+    reset_on_close(client)
+    client.close()
+    assert select.select([accepted], [], [], 20)[0]  # it has arrived, and is not taken
+    wire = wire_up(stream_type, client, accepted)
+    wire.thread.join(10)
+    ended = not wire.thread.is_alive()  # though the server has more to say
+    unwire(wire)
+    assert ended

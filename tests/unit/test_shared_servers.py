@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import threading
 from collections.abc import Iterator
@@ -13,11 +14,14 @@ from tests.fakes_clock import FakeClock
 from tests.fakes_ssh import FakeEngine, FakeForward, FakeLink
 from tests.lab.tcp_server import TcpServer
 from tests.lab.waiting import until
+from watchdogd.adapters import shared_servers
 from watchdogd.adapters.clock import SystemClock
+from watchdogd.adapters.file_signature import Signature, signature
 from watchdogd.adapters.shared_link import Share
 from watchdogd.adapters.shared_servers import (
     REACHED_SECONDS,
     SESSIONS,
+    SHORT_SECONDS,
     TOLD_SECONDS,
     SharedEngine,
     SharedServer,
@@ -25,6 +29,7 @@ from watchdogd.adapters.shared_servers import (
 )
 from watchdogd.adapters.ssh_refusals import no_session
 from watchdogd.adapters.ssh_resolve import SshPlan
+from watchdogd.core.dialing import AUTH_DIALS, AUTH_GAP_SECONDS, AUTH_REST_SECONDS
 from watchdogd.core.events import DialFailed, Event, LinkLost, LinkSilent, LinkSpeaking, LinkUp
 from watchdogd.core.words import Cause
 from watchdogd.errors import Permanent, Transient
@@ -93,6 +98,16 @@ class Scene:
 
     def fail(self, error: Transient | Permanent) -> None:
         self.dialer.failures.append(error)
+
+
+class Quiet:
+    """News that nobody listens to."""
+
+    def silent(self) -> None: ...
+
+    def speaking(self) -> None: ...
+
+    def lost(self, detail: str) -> None: ...
 
 
 def _wait_for_end(connection: socket.socket) -> None:
@@ -236,6 +251,52 @@ class TestNews:
         assert a.events == [LinkUp(number=1), LinkSilent(number=1)]
         assert a.forward.serving is None
 
+    def test_one_that_speaks_again_while_it_is_told_as_silent_is_told_as_speaking_last(
+        self, scene: Scene, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        whole = scene.dialer.dial
+
+        def falls_silent(*args: object) -> FakeLink:
+            link = whole(*args)  # type: ignore[arg-type]
+            link.news.silent()
+            return link
+
+        a = scene.target()
+        tell_silent = a.links.link_silent
+
+        def late(number: int) -> None:
+            scene.dialer.links[0].news.speaking()
+            tell_silent(number)
+
+        monkeypatch.setattr(scene.dialer, "dial", falls_silent)
+        monkeypatch.setattr(a.links, "link_silent", late)
+        a.dial()
+        assert a.events == [LinkUp(number=1)]
+        assert a.forward.serving is a.links.status().link
+
+    def test_it_is_told_while_the_key_files_are_looked_at(
+        self, scene: Scene, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        scene.up()
+        news, told = scene.dialer.links[0].news, list[bool]()
+        scene.fail(Transient(Cause.SSHD_DOWN, "refused"))
+        scene.up(1)
+
+        def hangs(path: str) -> Signature:
+            thread = threading.Thread(target=news.speaking, daemon=True)
+            thread.start()
+            thread.join(10)
+            told.append(not thread.is_alive())
+            return signature(path)
+
+        monkeypatch.setattr(shared_servers, "signature", hangs)
+        a = scene.target()
+        a.dial()  # is told the other one's failure
+        a.dial()
+        assert [type(event) for event in a.events] == [DialFailed, LinkUp]
+        assert told
+        assert all(told)
+
 
 class TestReconnect:
     def test_it_dials_beside_and_leaves_the_other_target_s_link(self, scene: Scene) -> None:
@@ -274,6 +335,30 @@ class TestClosing:
         assert b.links.current().run(["true"], deadline=soon()).status == 0
         b.links.close(soon())
         assert link.closed
+
+    def test_who_waited_for_it_and_is_left_alone_with_a_silent_one_closes_it(
+        self, scene: Scene, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        whole, (a, b) = scene.dialer.dial, (scene.target(), scene.target())
+
+        def falls_silent(*args: object) -> FakeLink:
+            monkeypatch.undo()
+            link = whole(*args)  # type: ignore[arg-type]
+            threads.extend(together(b))
+            until(lambda: b.engine.shares, "b waits for it")
+            scene.server._changed.acquire()  # b is not heard until a has given it back
+            link.news.silent()
+            return link
+
+        threads: list[threading.Thread] = []
+        monkeypatch.setattr(scene.dialer, "dial", falls_silent)
+        try:
+            a.engine.dial(soon(), Quiet()).close(soon())
+        finally:
+            scene.server._changed.release()
+        threads[0].join(20)
+        assert b.on() is scene.dialer.links[1]
+        until(lambda: scene.dialer.links[0].closed, "the silent one is closed", 5.0)
 
     def test_a_closed_share_takes_its_own_streams_along_and_no_others(self, scene: Scene) -> None:
         with TcpServer(_wait_for_end) as far:
@@ -339,6 +424,69 @@ class TestFailures:
         scene.known_hosts.write_text("another key")
         (b,) = scene.up(1)
         assert b.events == [LinkUp(number=1)]
+
+    def test_nor_does_one_from_before_a_sleep(self, scene: Scene) -> None:
+        scene.fail(Transient(Cause.SSHD_REJECTS, "full", reached=True))
+        scene.up(1)
+        scene.clock.sleep(REACHED_SECONDS + 0.1)
+        (b,) = scene.up(1)
+        assert b.events == [LinkUp(number=1)]
+
+    def test_a_refused_host_key_is_told_to_who_waited_for_that_dial_only(
+        self, scene: Scene
+    ) -> None:
+        scene.fail(Permanent(Cause.HOST_KEY, "a portal's", reached=True))
+        scene.dialer.may_go.clear()
+        a, b = scene.target(), scene.target()
+        threads = together(a, b)
+        until(lambda: a.engine.shares and b.engine.shares, "one dials, one waits")
+        scene.clock.pass_by(1.0)
+        scene.dialer.may_go.set()
+        for thread in threads:
+            thread.join(20)
+        assert [type(event) for one in (a, b) for event in one.events] == [DialFailed] * 2
+        scene.clock.pass_by(0.1)
+        (c,) = scene.up(1)  # perhaps in another network
+        assert c.events == [LinkUp(number=1)]
+
+    @pytest.mark.parametrize(
+        ("seconds", "told"), [(SHORT_SECONDS - 1.0, False), (SHORT_SECONDS + 1.0, True)]
+    )
+    def test_a_dial_that_its_own_short_deadline_ended_says_nothing(
+        self, scene: Scene, monkeypatch: pytest.MonkeyPatch, seconds: float, told: bool
+    ) -> None:
+        def late(deadline: Deadline, news: object) -> FakeLink:
+            scene.clock.pass_by(deadline.remaining())
+            raise Transient(Cause.HOST_UNREACHABLE, "timed out", phase="connect")
+
+        a = scene.target()
+        with monkeypatch.context() as patched:
+            patched.setattr(scene.dialer, "dial", late)
+            a.links.dial(1, Deadline.after(scene.clock, seconds))
+        (b,) = scene.up(1)
+        assert isinstance(a.events[0], DialFailed)
+        assert isinstance(b.events[0], DialFailed) == told
+
+    def test_targets_out_of_step_try_a_refused_key_no_oftener_than_one(
+        self, scene: Scene, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        logins: list[float] = []
+
+        def refuse(*_: object) -> FakeLink:
+            logins.append(scene.clock.run())
+            raise Permanent(Cause.AUTH, "no", phase="auth", reached=True)
+
+        monkeypatch.setattr(scene.dialer, "dial", refuse)
+        targets = [scene.target() for _ in range(8)]
+        due = {number: scene.clock.run() + 16.0 * number for number in range(len(targets))}
+        while min(due.values()) < 1000.0 + 3600.0:
+            number = min(due, key=due.__getitem__)
+            scene.clock.pass_by(due[number] - scene.clock.run())
+            targets[number].dial()
+            few = len(targets[number].events) < AUTH_DIALS
+            due[number] += AUTH_GAP_SECONDS if few else AUTH_REST_SECONDS
+        pauses = [after - before for before, after in itertools.pairwise(logins)]
+        assert min(pauses) >= AUTH_GAP_SECONDS, logins
 
     def test_a_dial_that_broke_leaves_nobody_waiting(self, scene: Scene) -> None:
         scene.dialer.failures.append(ZeroDivisionError())  # type: ignore[arg-type]
