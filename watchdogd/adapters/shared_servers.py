@@ -33,8 +33,8 @@ SHORT_SECONDS = 15.0
 """A dial that had less time left when it began, and used it up, says nothing of the server."""
 TOLD_SECONDS, REACHED_SECONDS = 5.0, 31.0
 """So long a failure is the answer to the other targets' dials too; the longer one if sshd was reached, as
-it counts those: beyond the pause between two tries of a refused key (``core.dialing``), so that targets that
-are out of step do not try oftener than one."""
+it counts those: beyond the pause between two tries of a refused key (``core.dialing``), so that those of targets
+that are out of step are never closer together than one's."""
 
 
 class SshServers:
