@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.core.world import World
+from tests.core.world import World, healthy
 from watchdogd.core.dialing import (
     AUTH_DIALS,
     AUTH_GAP_SECONDS,
@@ -18,7 +18,7 @@ from watchdogd.core.dialing import (
     dial_failed,
     link_up,
 )
-from watchdogd.core.events import DialFailed, LinkUp
+from watchdogd.core.events import DialFailed, LinkSpeaking, LinkUp
 from watchdogd.core.link import Dialing
 from watchdogd.core.words import Cause
 
@@ -71,3 +71,31 @@ def test_a_server_that_boots_is_asked_every_few_seconds_and_one_that_is_gone_rar
         young, old = failing(young, Cause.SSHD_DOWN), failing(old, Cause.SSHD_DOWN)
     assert pause(young) == pytest.approx(YOUNG_CAP_SECONDS, rel=0.01)
     assert pause(old) == pytest.approx(CAP_SECONDS, rel=0.01)
+
+
+def stalling(cause: Cause, seconds: float) -> World:
+    """Ten minutes of a link that stalls and speaks again, while each dial beside it is refused for good."""
+    world = healthy()
+    world.dial, world.dial_permanent = cause, True
+    end = world.now + 600
+    while world.now < end:
+        world.freeze_link().play(seconds)
+        world.silent = False
+        world.take(LinkSpeaking(number=world.link or 0))
+        world.play(seconds)
+    return world
+
+
+@pytest.mark.parametrize("seconds", [5.0, 20.0])
+def test_a_refused_key_keeps_its_pause_however_often_a_link_stalls(seconds: float) -> None:
+    world = stalling(Cause.AUTH, seconds)
+    assert len(world.refused) == AUTH_DIALS
+    assert world.state.dialing.denied == AUTH_DIALS
+
+
+@pytest.mark.parametrize("seconds", [5.0, 20.0])
+def test_a_changed_host_key_is_met_once_however_often_a_link_stalls(seconds: float) -> None:
+    world = stalling(Cause.HOST_KEY, seconds)
+    world.kill_link().play(60)
+    assert len(world.refused) == 1
+    assert world.state.dialing.stopped_by is Cause.HOST_KEY

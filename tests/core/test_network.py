@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
 from tests.core.world import World, healthy
 from watchdogd.core import dialing
 from watchdogd.core.commands import AskLink, Dial, IncidentOpened
-from watchdogd.core.dialing import CROWDED_DIALS, EASED_SECONDS, NEVER, PORTAL_DIAL_SECONDS
+from watchdogd.core.dialing import (
+    CROWDED_DIALS,
+    CROWDED_SECONDS,
+    EASED_SECONDS,
+    NEVER,
+    PORTAL_DIAL_SECONDS,
+    UNAUTHENTICATED_SECONDS,
+)
 from watchdogd.core.events import DialFailed, LinkSilent, LinkUp, NetworkChanged, Resumed
 from watchdogd.core.link import Dialing
 from watchdogd.core.machine import step
@@ -136,6 +144,30 @@ def test_a_portal_that_first_drops_all_and_then_shows_itself_is_no_changed_key()
     assert (told(world), world.state.shown) == ([], State.OFFLINE)
 
 
+def test_a_key_that_was_told_where_no_canary_answered_stays_refused_behind_a_portal() -> None:
+    world = refusing(Cause.HOST_KEY)
+    world.network_untold = True
+    world.kill_link().play(UNTOLD_SECONDS + 30)
+    assert told(world) == [Cause.HOST_KEY]
+    world.refused.clear()
+    world.network_untold, world.portal = False, True
+    world.play(120)
+    world.portal = False
+    world.play(3600)
+    assert (world.refused, world.state.dialing.stopped_by) == ([], Cause.HOST_KEY)
+    assert world.state.verdict.cause is Cause.HOST_KEY
+
+
+def test_a_portal_does_not_lift_the_pause_of_who_knocked_too_often() -> None:
+    world = World()
+    times = tuple(world.now - 20 + second for second in range(CROWDED_DIALS + 2))
+    stopped = Dialing(charged=times, stopped_by=Cause.HOST_KEY, host_key_after=times[-1])
+    known = dialing.portal_seen(stopped, world.now, world.env())
+    assert known.stopped_by is None
+    assert known.next_at == world.now + CROWDED_SECONDS
+    assert dialing.reset(known, world.env()).next_at == known.next_at
+
+
 def test_a_portal_is_no_verdict_on_the_runtime_and_no_remedy_runs() -> None:
     world = behind_a_portal(working=True)
     world.runtime = Cause.RUNTIME_HUNG
@@ -232,6 +264,17 @@ def test_a_network_that_comes_and_goes_does_not_hammer_on_sshd() -> None:
     assert len(world.dials) <= CROWDED_DIALS + 12
 
 
+def test_networks_that_change_each_2_s_bring_no_dial_sooner_than_sshd_forgives() -> None:
+    world = refusing(Cause.SSHD_REJECTS)
+    world.kill_link()
+    for _ in range(60):
+        world.take(ANOTHER)
+        world.play(2)
+    gaps = [later - one for one, later in pairwise(world.refused)]
+    assert len(gaps) >= 4
+    assert min(gaps) >= UNAUTHENTICATED_SECONDS
+
+
 # ---------------------------------------------------------------- a wake
 
 
@@ -257,6 +300,13 @@ def test_failures_within_a_minute_of_a_wake_do_not_lengthen_the_back_off() -> No
     for _ in range(20):
         known = dialing.dial_failed(known, failed(), world.env())
     assert known.next_at - world.now > 30
+
+
+def test_after_a_wake_a_server_that_answers_refused_is_not_hammered() -> None:
+    world = healthy()
+    world.dial = Cause.SSHD_DOWN
+    world.sleep(3600).kill_link().play(30)
+    assert 3 <= len(world.refused) <= 10
 
 
 def test_but_a_server_that_was_reached_is_knocked_at_no_oftener() -> None:

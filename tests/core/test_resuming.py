@@ -186,6 +186,82 @@ def test_after_a_repair_that_failed_what_a_person_starts_is_that_persons() -> No
     assert world.hooks == []
 
 
+def failed_start(policy: Policy = RESUMES) -> World:
+    """The first repair failed, and nothing runs yet."""
+    world = training(policy=replace(policy, start_grace=60.0), remedies_work=False)
+    world.remedy_result = Result.FAILED
+    crash(world)
+    while not world.applied:
+        world.play(0.5)
+    return world.play(1.5)
+
+
+def working_again(world: World) -> World:
+    """From here on a repair does what it should."""
+    world.remedies_work, world.remedy_result = True, Result.DONE
+    return world
+
+
+@pytest.mark.parametrize("policy", [RESUMES, BLIND_RESUMES])
+def test_a_repair_that_was_held_back_after_one_that_failed_takes_no_persons_run_for_its_own(
+    policy: Policy,
+) -> None:
+    world = failed_start(policy)
+    world.forbids = (Refusal.PAUSED, "PAUSE is there")
+    while len(world.applied) < 2:
+        world.play(0.5)
+    world.play(2)
+    world.container, world.life = None, world.life + 1  # who made the file PAUSE
+    world.play(600)
+    assert (world.applied, world.state.shown) == ([START, START], State.UP)
+    assert (world.hooks, world.broken) == ([], [])
+
+
+def test_a_repair_that_works_after_one_that_failed_is_resumed() -> None:
+    world = working_again(failed_start())
+    world.play(600)
+    assert world.applied == [START, START]
+    assert [one.generation.started for one in world.hooks] == ["life-2"]
+
+
+def test_killed_in_a_repair_after_one_that_failed_it_is_resumed_as_well() -> None:
+    world = working_again(failed_start())
+    while len(world.applied) < 2:
+        world.play(0.5)
+    world.start(memory=world.killed(), open=(START,)).play(600)
+    assert [one.generation.started for one in world.hooks] == ["life-2"]
+
+
+@pytest.mark.parametrize("policy", [RESUMES, BLIND_RESUMES])
+@pytest.mark.parametrize("sign", ["kernel_busy", "gpu_held"])
+def test_what_works_after_days_of_sleep_is_a_persons_and_is_left_alone(
+    policy: Policy, sign: str
+) -> None:
+    world = training(policy=policy)
+    crash(world)
+    while world.state.phase is not Phase.VERIFYING:
+        world.play(0.5)
+    world.sleep(2 * 86400)
+    world.link, world.life = None, world.life + 1
+    setattr(world, sign, True)
+    world.play(400)
+    assert world.state.shown is State.UP
+    assert (world.hooks, withheld(world)) == ([], [Refusal.VETO])
+
+
+def test_before_it_was_read_what_runs_the_debt_is_neither_paid_nor_forgotten() -> None:
+    world = training(policy=BLIND_RESUMES)
+    crash(world)
+    while world.state.phase is not Phase.ACTING:
+        world.play(0.5)
+    world.server_readable = False
+    world.play(300)
+    assert (world.state.shown, world.hooks) == (State.UP, [])
+    world.server_readable = True
+    world.play(300)
+    assert [one.generation.started for one in world.hooks] == ["life-2"]
+
+
 def test_a_training_that_goes_on_by_itself_gets_no_second_one() -> None:
     world = training()
     crash(world).steps = 1.0  # the image starts it
@@ -313,6 +389,14 @@ def test_lost_at_the_same_step_twice_it_goes_back_one_checkpoint_and_then_halts(
     assert world.state.shown is State.UP, "its tunnel and its container are kept all the same"
     assert world.applied == [START] * 5
     assert world.broken == []
+
+
+def test_what_moved_and_tells_no_step_is_resumed_as_often_as_it_is_lost() -> None:
+    world = training(tells_step=False)
+    for _ in range(5):
+        repaired(crash(world)).play(4000)
+    assert [(one.attempt, one.back, one.step) for one in world.hooks] == [(1, 0, None)] * 5
+    assert (ended(world), withheld(world)) == ([(True, 0)] * 5, [])
 
 
 def test_what_breaks_while_the_hook_runs_is_owed_one_of_its_own() -> None:

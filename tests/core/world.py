@@ -157,6 +157,8 @@ class World:
     log_grows: bool = False
     steps: float = 0.0
     """Steps a second of a training run with a progress file; 0: none, or it stands still."""
+    tells_step: bool = True
+    """The progress file has a ``step``."""
     training_phase: str = ""
     training_total: float | None = None
     checkpoints: bool = False
@@ -219,6 +221,8 @@ class World:
     hooks: list[Hook] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)
     dials: list[float] = field(default_factory=list)
+    refused: list[float] = field(default_factory=list)
+    """When a dial began that fails; a remedy's too."""
     asked: list[int] = field(default_factory=list)
     """Links that were to be asked at once."""
     broken: list[str] = field(default_factory=list)
@@ -350,6 +354,8 @@ class World:
 
     def answer_dial(self, number: int) -> None:
         self.portal_key = self.portal and self.network
+        if self.portal_key or self.dial is not None or not self.network:
+            self.refused.append(self.now)
         if self.portal_key:
             refused = DialFailed(number=number, cause=Cause.HOST_KEY, permanent=True, reached=True)
             self.post(refused, after=self.dial_seconds)
@@ -638,7 +644,7 @@ class World:
             read_at=self.now,
             progress_mark=f"{self.step:g}:{self.training_phase}" if self.stepped_at else "",
             progress_age=self.now - self.stepped_at if self.stepped_at else None,
-            step=self.step if self.stepped_at else None,
+            step=self.step if self.stepped_at and self.tells_step else None,
             total=self.training_total,
             phase=self.training_phase,
             checkpoint_mark=f"checkpoint-{written}" if written else "",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 import threading
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -144,6 +146,24 @@ def test_words_without_end_are_cut_and_do_not_hold_it_up(commands: LocalCommands
     told = resumed(commands, *shell("yes 0123456789 | head -c 200000; echo last")).detail
     assert len(told) < 500
     assert told.endswith("last")
+
+
+@pytest.mark.parametrize("script", ["echo begun", "exec >&- 2>&-; sleep 0.2"])
+def test_an_agent_with_more_than_1024_open_files_runs_it_too(
+    commands: LocalCommands, script: str
+) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = 2048
+    if hard != resource.RLIM_INFINITY and hard < most:
+        pytest.skip(f"no more than {hard} open files are allowed here")
+    with ExitStack() as cleanup:
+        if soft != resource.RLIM_INFINITY and soft < most:
+            cleanup.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        while cleanup.enter_context(Path(os.devnull).open("rb")).fileno() < 1024:
+            pass
+        ran = commands.run(shell(script), stdin=b"", deadline=soon())
+    assert (ran.status, ran.said) == (0, b"begun\n" if "echo" in script else b"")
 
 
 # ---------------------------------------------------------------- its end

@@ -508,6 +508,22 @@ MUTANTS = (
         "not_answered_by_a_login",
     ),
     Mutant(
+        "a-stall-cuts-the-pause-of-a-refused-key",
+        "I10",
+        "dialing.py",
+        "    if refused and dialing.next_at > env.run:",
+        "    if False:",
+        "however_often_a_link_stalls",
+    ),
+    Mutant(
+        "told-key-freed-by-a-later-portal",
+        "I10: a portal shows nobody's key",
+        "rounds.py",
+        "    if counts and verdict.cause is Cause.HOST_KEY:",
+        "    if False:",
+        "stays_refused_behind_a_portal",
+    ),
+    Mutant(
         "login-counted-with-all-failures",
         "I10",
         "dialing.py",
@@ -832,8 +848,8 @@ MUTANTS = (
         "resume-without-proof",
         "section 10: after a verified repair",
         "resuming.py",
-        "    if state.phase not in PROVED or now.container is None:",
-        "    if now.container is None:",
+        "    if state.phase not in PROVED or now.container is None or not _read(state):",
+        "    if now.container is None or not _read(state):",
         "health_was_proved",
     ),
     Mutant(
@@ -893,6 +909,14 @@ MUTANTS = (
         "    elif _goes_on(state):",
         "    elif False:",
         "goes_on_by_itself",
+    ),
+    Mutant(
+        "persons-run-taken-for-a-repairs",
+        "ADR 16: after a repair, never over a person's own run",
+        "resuming.py",
+        "            made=None,\n        )\n    turn.change(resume=known)\n\n\ndef acted",
+        "        )\n    turn.change(resume=replace(known, made=None))\n\n\ndef acted",
+        "takes_no_persons_run",
     ),
     Mutant(
         "owed-resume-is-forgotten",
