@@ -249,6 +249,21 @@ def test_what_works_after_days_of_sleep_is_a_persons_and_is_left_alone(
     assert (world.hooks, withheld(world)) == ([], [Refusal.VETO])
 
 
+@pytest.mark.parametrize("unread", [5.0, 300.0])
+def test_a_gpu_that_may_be_anybodys_withholds_nothing(unread: float) -> None:
+    """The container that was just started cannot be asked for its processes; a neighbour holds a GPU."""
+    world = training()
+    crash(world)
+    while world.state.phase is not Phase.VERIFYING:
+        world.play(0.5)
+    world.processes_readable = False
+    world.play(unread)
+    world.processes_readable = True
+    world.play(300)
+    assert [one.generation.started for one in world.hooks] == ["life-2"]
+    assert withheld(world) == []
+
+
 def test_before_it_was_read_what_runs_the_debt_is_neither_paid_nor_forgotten() -> None:
     world = training(policy=BLIND_RESUMES)
     crash(world)

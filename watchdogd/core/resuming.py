@@ -198,9 +198,15 @@ def _goes_on(state: TargetState) -> bool:
     life = state.life
     beacons = (life.progress, life.checkpoint)
     moved = any(one is not None and bool(one.gaps) for one in beacons)
-    host = state.sight.host
-    known = host is not None and host.processes is not None  # else the GPU may be anybody's
-    return moved or life.busy_run is not None or (known and life.gpu_held_run is not None)
+    return moved or life.busy_run is not None or _holds_gpu(state)
+
+
+def _holds_gpu(state: TargetState) -> bool:
+    """Does a process that is known to be the runtime's hold a GPU? The server's GPUs may be anybody's: what
+    held one while the runtime's processes could not be listed says nothing."""
+    gpu, host = state.sight.gpu, state.sight.host
+    ours = {one.pid for one in (host.processes if host else None) or ()}
+    return gpu is not None and any(one.pid in ours for one in gpu.processes)
 
 
 def _withhold(turn: Turn, known: Resume, reason: Refusal, detail: str) -> None:
