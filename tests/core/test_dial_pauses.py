@@ -99,3 +99,8 @@ def test_a_changed_host_key_is_met_once_however_often_a_link_stalls(seconds: flo
     world.kill_link().play(60)
     assert len(world.refused) == 1
     assert world.state.dialing.stopped_by is Cause.HOST_KEY
+
+
+def test_nor_is_it_met_more_than_once_a_minute_where_no_stall_lasts_until_it_is_told() -> None:
+    world = stalling(Cause.HOST_KEY, 0.1)
+    assert len(world.refused) <= 10

@@ -18,7 +18,14 @@ from watchdogd.core.dialing import (
     PORTAL_DIAL_SECONDS,
     UNAUTHENTICATED_SECONDS,
 )
-from watchdogd.core.events import DialFailed, LinkSilent, LinkUp, NetworkChanged, Resumed
+from watchdogd.core.events import (
+    DialFailed,
+    LinkSilent,
+    LinkSpeaking,
+    LinkUp,
+    NetworkChanged,
+    Resumed,
+)
 from watchdogd.core.link import Dialing
 from watchdogd.core.machine import step
 from watchdogd.core.network import UNTOLD_SECONDS
@@ -156,6 +163,22 @@ def test_a_key_that_was_told_where_no_canary_answered_stays_refused_behind_a_por
     world.play(3600)
     assert (world.refused, world.state.dialing.stopped_by) == ([], Cause.HOST_KEY)
     assert world.state.verdict.cause is Cause.HOST_KEY
+
+
+@pytest.mark.parametrize(("seconds", "untold"), [(0.1, False), (10.0, True)])
+def test_a_portal_that_was_left_before_it_was_known_stops_no_later_dial(
+    seconds: float, untold: bool
+) -> None:
+    """A link dialled beside the silent one met its key; back home the old one speaks again, for a while."""
+    world = healthy()
+    world.portal, world.network_untold = True, untold
+    world.freeze_link().play(seconds)
+    assert world.state.dialing.stopped_by is Cause.HOST_KEY
+    world.portal = world.network_untold = world.portal_key = world.silent = False
+    world.take(LinkSpeaking(number=world.link or 0))
+    world.play(120)
+    world.kill_link().play(30)
+    assert (world.state.shown, told(world)) == (State.UP, [])
 
 
 def test_a_portal_does_not_lift_the_pause_of_who_knocked_too_often() -> None:

@@ -89,7 +89,7 @@ class Dialer(Closing):
             case LinkSilent():
                 self.state = dialing.link_silent(before, event, env)
             case LinkSpeaking():
-                self.state = dialing.link_speaking(before, event)
+                self.state = dialing.link_speaking(before, event, env)
             case LinkLost():
                 self.state = dialing.link_lost(before, event, env)
             case DialFailed():

@@ -516,6 +516,14 @@ MUTANTS = (
         "however_often_a_link_stalls",
     ),
     Mutant(
+        "key-of-a-network-just-left-stops-all-dials",
+        "I10: a portal shows nobody's key",
+        "dialing.py",
+        "    if not dialing.host_key_after or dialing.stopped_by is not Cause.HOST_KEY:",
+        "    if True:",
+        "stops_no_later_dial",
+    ),
+    Mutant(
         "told-key-freed-by-a-later-portal",
         "I10: a portal shows nobody's key",
         "rounds.py",

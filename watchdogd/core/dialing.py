@@ -76,11 +76,16 @@ def link_silent(dialing: Dialing, event: LinkSilent, env: Env) -> Dialing:
     return replace(asked, next_at=max(asked.next_at, _rest_until(dialing, env)))
 
 
-def link_speaking(dialing: Dialing, event: LinkSpeaking) -> Dialing:
-    """The silent link speaks again before another took its place: it stays."""
+def link_speaking(dialing: Dialing, event: LinkSpeaking, env: Env) -> Dialing:
+    """The silent link speaks again before another took its place: it stays. A host key that was refused
+    meanwhile, and that no round has believed yet, may be that of a network just left: it stops no dial for good.
+    """
     if event.number != dialing.up or not dialing.silent:
         return dialing
-    return replace(dialing, silent=False, lost_at=None, lost_cause=None)
+    spoken = replace(dialing, silent=False, lost_at=None, lost_cause=None)
+    if not dialing.host_key_after or dialing.stopped_by is not Cause.HOST_KEY:
+        return spoken
+    return replace(spoken, host_key_after=NEVER, stopped_by=None, next_at=env.run + CROWDED_SECONDS)
 
 
 def link_lost(dialing: Dialing, event: LinkLost, env: Env) -> Dialing:

@@ -43,7 +43,7 @@ class Dialing:
     """``run`` clock: until then a dial that fails before it reached the server does not lengthen the back-off."""
     host_key_after: float = 0.0
     """``run`` clock: a round that began earlier says nothing of the host key. 0: a refused key was seen on a
-    network that is what it seems, or none was; without end: it was a captive portal's."""
+    network that is what it seems, or none was; without end: it was a captive portal's, or may have been."""
     charged: tuple[float, ...] = ()
     """``run`` times of dials that reached sshd without being let in, last 10 minutes."""
     beside: tuple[float, ...] = ()

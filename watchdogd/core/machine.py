@@ -190,7 +190,7 @@ def _link(turn: Turn, event: LinkUp | LinkSilent | LinkSpeaking | LinkLost | Dia
         case LinkSilent():
             known = dialing.link_silent(before, event, env)
         case LinkSpeaking():
-            known = dialing.link_speaking(before, event)
+            known = dialing.link_speaking(before, event, env)
         case LinkLost():
             known = dialing.link_lost(before, event, env)
         case DialFailed():
