@@ -6,6 +6,7 @@ Warnings are errors (``pyproject.toml``). With ``CI=true`` a skip is a failure.
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 CI = os.environ.get("CI", "").lower() in ("1", "true")
 mark_this_run()
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # So does a shell with what it starts in the background, and all that is started from there inherits it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
