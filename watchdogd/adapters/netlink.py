@@ -74,8 +74,15 @@ def way(address: str, deadline: Deadline) -> str:
     """How the kernel would reach an address: interface, gateway and own address in one text, to be compared.
     Empty if it would not, or if that interface has no carrier.
 
-    Raises ``OSError`` if it cannot be asked, also if it does not answer in time.
+    Raises ``OSError`` if it cannot be asked, also if it does not answer in time, or not in whole.
     """
+    try:
+        return _way(address, deadline)
+    except (struct.error, IndexError) as error:
+        raise OSError(errno.EBADMSG, os.strerror(errno.EBADMSG)) from error
+
+
+def _way(address: str, deadline: Deadline) -> str:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     packed = socket.inet_pton(family, address.partition("%")[0])
     wanted = _ROUTE.pack(family, 8 * len(packed), 0, 0, 0, 0, 0, 0, 0)
