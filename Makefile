@@ -20,7 +20,7 @@ help:
 	@echo 'make fast     the tests of decisions and single modules, 20 s; ARGS="-k name" picks some'
 	@echo 'make pytest   all tests; ARGS as above'
 	@echo 'make bench    figures beside their opponents, 12 min; ARGS="link version" picks some; needs autossh'
-	@echo 'make bench-faults  tunnel keepers side by side under 35 faults, 40 min; ARGS="--only reset,hole_this" picks some'
+	@echo 'make bench-faults  tunnel keepers side by side under 35 faults, 40 min or more; ARGS="--only reset,hole_this" picks some'
 	@echo 'make bench-tunnel  the tunnel beside ssh -L and autossh; ARGS="--only throughput", ARGS="--quick" less; needs autossh'
 	@echo 'make duel     1,100 simulated months beside what people use today, 15 to 30 min; ARGS="--runs 20 --other-runs 5" less'
 	@echo 'make soak     a million rounds of random faults, then an hour of transfers over links that are broken; ARGS="--rounds 20000" or ARGS="--minutes 1" only the one, and less'
