@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,6 +27,7 @@ from tests.e2e.server import SESSION, Life, Server
 from tests.lab.closing import Closing
 from tests.lab.docker import Dockerd
 from tests.lab.needs import free_port
+from tests.lab.waiting import until
 from watchdogd.adapters.clock import SystemClock
 from watchdogd.core.dialing import STEADY_LINK_SECONDS
 from watchdogd.demo.sight import answers
@@ -303,13 +304,8 @@ class Bench(Closing):
         finally:
             asking.close()
 
-    def _until(self, condition: object, what: str, within: float = 30.0) -> None:
-        from tests.lab.local_link import until
-
-        with contextlib.suppress(AssertionError):
-            until(condition, within)
-            return
-        raise AssertionError(f"not within {within:.0f} s: {what}")
+    def _until(self, condition: Callable[[], object], what: str, within: float = 30.0) -> None:
+        until(condition, what, within)
 
     # ------------------------------------------------------------ the end
 

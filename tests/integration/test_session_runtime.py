@@ -16,6 +16,7 @@ from tests.fakes_clock import FakeClock
 from tests.fakes_reach import FakeLinks, an_intent, reach_with, target
 from tests.lab import needs
 from tests.lab.local_link import LocalLink, until
+from watchdogd.adapters.child_ledger import identity_of
 from watchdogd.adapters.clock import SystemClock
 from watchdogd.adapters.guard import ServerGuard
 from watchdogd.adapters.http import get
@@ -150,7 +151,7 @@ def test_started_looked_at_frozen_and_restarted(reach: Reach) -> None:
         assert (ended.result, ended.reason) == (Result.NOTHING, Refusal.VETO), ended
     finally:
         os.kill(child, signal.SIGKILL)
-    until(lambda: child not in commands(), 10)
+    until(lambda: identity_of(child) is None, 30)
 
     ended = restart_session(reach, replace(restart, key="k3", seen=processes(reach)), soon(60))
     assert ended.result is Result.DONE, ended

@@ -12,9 +12,9 @@ import signal
 import socket
 import subprocess
 import threading
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from tests.lab import waiting
 from watchdogd.core.words import Cause
 from watchdogd.errors import Transient
 from watchdogd.ports import Completed, Deadline, LinkFacts, Stream
@@ -220,10 +220,6 @@ class SocketStream:
         self._socket.close()
 
 
-def until(condition: object, seconds: float = 10.0) -> None:
+def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
     """Wait for ``condition()`` to be true; raises ``AssertionError`` if it is not in time."""
-    assert callable(condition)
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"{condition} did not come true in {seconds} s"
-        time.sleep(0.02)
+    waiting.until(condition, repr(condition), seconds)

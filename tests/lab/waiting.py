@@ -16,7 +16,10 @@ def until(condition: Callable[[], T | None], what: str, seconds: float = SOON) -
     """Poll until the condition gives something."""
     clock, pause = SystemClock(), threading.Event()
     end = clock.run() + seconds
-    while clock.run() < end:
+    late = False
+    while not late:
+        # looked at once more after the end: a machine that stood still meanwhile is no failure
+        late = clock.run() >= end
         if found := condition():
             return found
         pause.wait(0.02)

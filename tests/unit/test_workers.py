@@ -6,6 +6,7 @@ import logging
 import queue
 import threading
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -154,6 +155,10 @@ def burst(pool: Workers, size: int) -> None:
     until(lambda: pool.idle() == size)
 
 
+def has_idle(pool: Workers, count: int) -> bool:
+    return pool.idle() >= count
+
+
 def one_by_one(pool: Workers, count: int) -> list[str]:
     """Which threads carry out jobs that come when all of the pool is idle."""
     names: list[str] = []
@@ -164,7 +169,7 @@ def one_by_one(pool: Workers, count: int) -> list[str]:
         answer = got.get(timeout=SOON)
         assert isinstance(answer, Value)
         names.append(answer.value)
-        until(lambda before=before: pool.idle() >= before)
+        until(partial(has_idle, pool, before))
     return names
 
 
