@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tracemalloc
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from random import Random
 
@@ -13,12 +14,15 @@ import pytest
 from bench.duel_healers import Opponent
 from bench.duel_rules import Nothing
 from tests.worlds.simulated import HOUR, ROOT, SCENARIO, played
+from watchdogd.core.model import Policy, TargetState
+from watchdogd.sim import skipping
 from watchdogd.sim.agent import Agent
 from watchdogd.sim.faults import Fault, Kind, schedule
 from watchdogd.sim.run import run
 from watchdogd.sim.scenario import Scenario, load
 from watchdogd.sim.score import Score
 from watchdogd.sim.training import Training
+from watchdogd.sim.world import World
 
 DAY = 86400.0
 SOAK_ROUNDS = int(os.environ.get("WATCHDOGD_SOAK_ROUNDS", "1200"))
@@ -87,13 +91,35 @@ def test_a_long_quiet_stretch_is_skipped_and_nothing_of_it_is_lost(faults: list[
     assert streaks[0].observed_seconds == pytest.approx(streaks[1].observed_seconds, abs=0.01)
 
 
-@pytest.mark.parametrize("hours", [4.0, 4.004, 4.008, 4.012])
-def test_what_a_restart_waited_for_ends_and_it_comes_at_the_same_moment(hours: float) -> None:
+@pytest.mark.parametrize("kind", [Kind.ERROR, Kind.HUNG_WITH_WORK])
+@pytest.mark.parametrize("hours", [3.0, 3.0026, 3.0065, 4.004])
+def test_what_a_restart_waited_for_ends_and_it_comes_at_the_same_moment(
+    hours: float, kind: Kind
+) -> None:
     quick, slow = (Agent(skip=skip, record=True) for skip in (True, False))
     for agent in (quick, slow):
-        played(agent, Fault(HOUR, Kind.ERROR, 0.0), hours=8, job=hours * HOUR)
+        played(agent, Fault(HOUR, kind, 0.0), hours=6, job=hours * HOUR)
     assert quick.decisions == slow.decisions
     assert any("intended" in told for told in quick.decisions or [])
+
+
+def test_what_was_seen_before_a_change_of_the_world_says_nothing_of_the_stretch_behind_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    over, job, spans = skipping.over, 3.01 * HOUR, []
+
+    def watched(
+        recent: Sequence[TargetState], policy: Policy, world: World, until: float
+    ) -> skipping.Jump | None:
+        jump = over(recent, policy, world, until)
+        if jump is not None:
+            spans.append((recent[0].round_since, world.run))
+        return jump
+
+    monkeypatch.setattr(skipping, "over", watched)
+    played(Agent(), hours=6, job=job)
+    assert any(since > job for since, _ in spans)
+    assert not any(since < job < now for since, now in spans)
 
 
 @pytest.mark.parametrize("kind", [Kind.REFUSED, Kind.HUNG_DEAD])
