@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 
 from watchdogd.core import dialing
-from watchdogd.core.events import LinkLost, LinkSilent, LinkUp
+from watchdogd.core.events import DialFailed, LinkLost, LinkSilent, LinkUp
 from watchdogd.core.link import Dialing
 from watchdogd.core.model import Env
+from watchdogd.core.words import Cause
 
 EVERY = 40.0
 """Seconds between two stalls: longer than a link must live to be replaced at once."""
@@ -74,3 +75,27 @@ def test_ten_minutes_later_it_is_forgotten() -> None:
     later = last + dialing.FORGET_SECONDS
     known = dialing.link_silent(known, LinkSilent(number=known.up or 0), at(later))
     assert dialing.due(known, at(later))
+
+
+def cut_in_the_key_exchange(cause: Cause, times: int) -> list[float]:
+    """The pause after each of so many dials that reached sshd and ended so."""
+    known, run, pauses = Dialing(lost_at=0.0), 0.0, []
+    for number in range(1, times + 1):
+        told = DialFailed(number=number, cause=cause, permanent=False, reached=True)
+        known = dialing.dial_failed(known, told, at(run))
+        pauses.append(known.next_at - run)
+        run = known.next_at
+    return pauses
+
+
+def test_a_few_dials_that_were_cut_behind_an_open_door_are_made_again_soon() -> None:
+    spare = dialing.SPARE_DIALS
+    pauses = cut_in_the_key_exchange(Cause.HOST_UNREACHABLE, dialing.CROWDED_DIALS + 4)
+    assert max(pauses[:spare]) < dialing.UNAUTHENTICATED_SECONDS
+    assert min(pauses[spare:]) >= dialing.UNAUTHENTICATED_SECONDS
+    assert min(pauses[dialing.CROWDED_DIALS :]) >= dialing.CROWDED_SECONDS
+
+
+def test_a_closed_door_is_never_tried_again_so_soon() -> None:
+    pauses = cut_in_the_key_exchange(Cause.SSHD_REJECTS, dialing.SPARE_DIALS)
+    assert min(pauses) >= dialing.UNAUTHENTICATED_SECONDS

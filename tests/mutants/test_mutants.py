@@ -532,6 +532,14 @@ MUTANTS = (
         "stays_refused_behind_a_portal",
     ),
     Mutant(
+        "each-cut-key-exchange-tried-again-soon",
+        "I10",
+        "dialing.py",
+        "    if event.reached and len(_lately(dialing.charged, env)) > SPARE_DIALS:",
+        "    if False:",
+        "cut_behind_an_open_door",
+    ),
+    Mutant(
         "login-counted-with-all-failures",
         "I10",
         "dialing.py",

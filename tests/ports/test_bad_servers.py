@@ -127,6 +127,7 @@ def test_a_server_that_is_rebooted_every_few_seconds(
     assert {failure.cause for failure in tunnel.dialer.failures()} <= {
         Cause.SSHD_DOWN,
         Cause.SSHD_REJECTS,
+        Cause.HOST_UNREACHABLE,
     }
     assert set(ends) <= {End.EXACT, End.CUT}
     assert ends.count(End.CUT) <= 2 * REBOOTS

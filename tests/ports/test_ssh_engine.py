@@ -276,7 +276,7 @@ class TestDial:
             server.kill_sessions(signal.SIGCONT)
             link.close(soon())
 
-    def test_an_end_during_key_exchange_is_a_rejection(
+    def test_an_end_during_key_exchange_is_no_closed_door(
         self, make: Callable[[SshSettings], SshEngine], sshd: Sshd
     ) -> None:
         def leaves(client: socket.socket) -> None:
@@ -286,7 +286,8 @@ class TestDial:
         with TcpServer(leaves) as server:
             error = refusal(make(sshd.settings(port=server.address.port)))
         assert isinstance(error, Transient)
-        assert (error.cause, error.reached) == (Cause.SSHD_REJECTS, True)
+        assert (error.cause, error.reached) == (Cause.HOST_UNREACHABLE, True)
+        assert error.phase == "host_key"
 
     @pytest.mark.parametrize("mode", [RelayMode.RESET, RelayMode.REFUSE])
     def test_an_ended_connection_is_a_rejection(

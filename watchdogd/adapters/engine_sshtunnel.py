@@ -138,7 +138,9 @@ def _handshake(
         ) from error
     if error is not None or not transport.is_active():
         told = f"the connection ended during key exchange ({error or 'no reason given'})"
-        raise failed(Cause.SSHD_REJECTS, told, "banner") from error
+        # The door was open: who turns a client away says so (no error), or ends before its banner.
+        cause = Cause.SSHD_REJECTS if error is None else Cause.HOST_UNREACHABLE
+        raise failed(cause, told, "host_key") from error
     key = transport.get_remote_server_key()
     verify(plan, known, key.get_name(), key.asbytes())
 

@@ -32,6 +32,7 @@ _FAR_WORDS = re.compile(
     "kex_exchange_identification: banner line (?!.*(Not allowed at this time|MaxStartups))"
 )
 """Lines that end in words of the server."""
+_TURNED_AWAY = re.compile("Received disconnect from |Disconnected from ")
 _PLAIN = re.compile(r"[A-Za-z0-9._:\[\]][A-Za-z0-9._:\[\]-]*")
 """A name that a command may be told with."""
 
@@ -184,6 +185,10 @@ def _ended(plan: SshPlan, said: Said, lines: tuple[str, ...]) -> Failure:
     if said.offered and said.phase == "auth":
         told = f"the server refused {', '.join(said.offered)} and ended the connection"
         return refused_login(plan, told, said.offered[0])
+    if said.phase == "host_key" and not any(_TURNED_AWAY.match(line) for line in lines):
+        # The door was open: who turns a client away says so, or ends before its banner.
+        told = f"the connection ended during key exchange{_last(lines)}"
+        return failed(Cause.HOST_UNREACHABLE, told, said.phase)
     if said.reached:
         told = f"the server ended the connection{_last(lines)}"
         return failed(Cause.SSHD_REJECTS, told, said.phase)

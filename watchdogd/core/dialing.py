@@ -29,6 +29,9 @@ LOCAL_LOOK_SECONDS = 60.0
 """A missing key or a locked agent is looked at again; no packet leaves the laptop."""
 UNAUTHENTICATED_SECONDS = 15.0
 """After a dial that reached sshd and was not let in (sshd >= 9.8 enforces from 15 s)."""
+SPARE_DIALS = 3
+"""So many of them in ten minutes, cut in the key exchange or not answered, may come sooner: the door was open, and
+such an sshd books one second for each."""
 AUTH_DIALS, AUTH_GAP_SECONDS, AUTH_REST_SECONDS = 3, 30.0, 900.0
 REJECT_CAP_SECONDS = 900.0
 """Longest pause for a server that closes the door; from ``UNAUTHENTICATED_SECONDS`` doubled each time: seven
@@ -164,7 +167,7 @@ def _pause(dialing: Dialing, event: DialFailed, env: Env) -> float:
     young = dialing.lost_at is not None and env.run - dialing.lost_at < YOUNG_SECONDS
     cap = YOUNG_CAP_SECONDS if young and not event.reached else CAP_SECONDS
     wait = delay(dialing.attempt, base=BASE_SECONDS, cap=cap, chance=env.chance)
-    if event.reached:
+    if event.reached and len(_lately(dialing.charged, env)) > SPARE_DIALS:
         crowded = _crowded(dialing, env)
         wait = max(wait, CROWDED_SECONDS if crowded else UNAUTHENTICATED_SECONDS)
     return wait
