@@ -3,14 +3,12 @@ nothing is done twice, and nothing that was done is forgotten."""
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.core.world import World
+from tests.lab.killed import POINTS, acts, run_child
 from watchdogd.adapters.clock import SystemClock
 from watchdogd.adapters.journal import SqliteJournal
 from watchdogd.core.model import Charge, Intent, Policy
@@ -20,23 +18,12 @@ from watchdogd.loop import env_of
 
 pytestmark = pytest.mark.real
 
-POINTS = (
-    "before the intent",
-    "within the intent",
-    "after the intent",
-    "before the act",
-    "after the act",
-    "before the result",
-    "within the result",
-    "after the result",
-)
-"""In the order in which they are passed; "within": after the write, before its commit."""
 CHILD = """
-import os, signal, sqlite3, sys, threading
+import sys
 from pathlib import Path
 from tests.fakes_reach import reach_with
 from tests.integration.test_crash import intent
-from watchdogd.adapters import journal as module
+from tests.lab.killed import Doomed
 from watchdogd.adapters.clock import SystemClock
 from watchdogd.carrying.executor import Executor
 from watchdogd.core.commands import Apply
@@ -45,51 +32,20 @@ from watchdogd.loop import env_of
 from watchdogd.ports import Outcome
 from watchdogd.workers import Workers
 
-folder, point = Path(sys.argv[1]), sys.argv[2]
-ended = threading.Event()
-
-def die(here):
-    if here == point:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-class Journal(module.SqliteJournal):
-    writing = ""
-    def intend(self, *words):
-        die("before the intent"); self.writing = "within the intent"
-        super().intend(*words)
-        die("after the intent")
-    def finish(self, *words):
-        die("before the result"); self.writing = "within the result"
-        super().finish(*words)
-        die("after the result")
-        ended.set()
-    def _open(self):
-        return Watched(super()._open(), self)
-
-class Watched:
-    def __init__(self, real, owner):
-        self.real, self.owner = real, owner
-    def execute(self, text, *words):
-        if text == "COMMIT":
-            die(self.owner.writing)
-        return self.real.execute(text, *words)
+doomed = Doomed(Path(sys.argv[1]), sys.argv[2])
 
 def remedy(reach, intent, deadline):
-    die("before the act")
-    with (folder / "acts").open("a") as acts:
-        acts.write(intent.key + "\\n"); acts.flush(); os.fsync(acts.fileno())
-    die("after the act")
+    doomed.act(intent.key)
     return Outcome(result=Result.DONE)
 
 clock = SystemClock()
 workers = Workers(clock, 4)
-journal = Journal(str(folder / "journal.sqlite"))
 executor = Executor(
     reach_with(clock), None, workers, lambda event: None, laptop={}, tunnel={}, server={},
-    remedies={Remedy.RESTART_CONTAINER: remedy}, journal=journal,
+    remedies={Remedy.RESTART_CONTAINER: remedy}, journal=doomed.journal("intend", "finish"),
 )
 executor.carry(Apply(intent=intent(clock.run())), env_of(clock))
-assert ended.wait(20)  # not for the event: it is posted while the result is still to be written
+assert doomed.ended.wait(20)  # not for the event: it is posted while the result is still to be written
 workers.close(5)
 """
 
@@ -110,12 +66,9 @@ def intent(now: float) -> Intent:
 
 @pytest.mark.parametrize("point", [*POINTS, "never"])
 def test_killed_there_nothing_is_done_twice_and_nothing_is_lost(point: str, tmp_path: Path) -> None:
-    argv = [sys.executable, "-c", CHILD, str(tmp_path), point]
-    done = subprocess.run(argv, timeout=60, check=False)
-    assert done.returncode == (0 if point == "never" else -signal.SIGKILL)
-    acts = (tmp_path / "acts").read_text().split() if (tmp_path / "acts").exists() else []
+    run_child(CHILD, tmp_path, point)
     passed = POINTS.index(point) if point in POINTS else len(POINTS)
-    assert len(acts) == (passed >= POINTS.index("after the act"))
+    assert len(acts(tmp_path)) == (passed >= POINTS.index("after the act"))
 
     clock = SystemClock()
     journal = SqliteJournal(str(tmp_path / "journal.sqlite"))
@@ -151,8 +104,7 @@ def starts_again(charges: tuple[Charge, ...], left: tuple[Remedy, ...]) -> None:
 
 
 def test_the_result_of_the_act_is_told_as_unknown_once(tmp_path: Path) -> None:
-    argv = [sys.executable, "-c", CHILD, str(tmp_path), "after the act"]
-    subprocess.run(argv, timeout=60, check=False)
+    run_child(CHILD, tmp_path, "after the act")
     journal = SqliteJournal(str(tmp_path / "journal.sqlite"))
     try:
         env = env_of(SystemClock())
