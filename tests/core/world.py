@@ -471,7 +471,8 @@ class World:
             told = self.told
             if not told["runtime_seen_on_server"] or told["runtime"] is None or not told["link"]:
                 self.broken.append(f"I1: {remedy} without the fault on the server")
-            if any(told[sign] for sign in SIGNS):
+            seen = [one for one in SIGNS if one != "steps" or self.policy.watches_training]
+            if any(told[sign] for sign in seen):
                 self.broken.append(f"I4: {remedy} while work goes on")
             if not all(told[name] for name in READABLE) or told["gpu_tool"] not in READ_TOOLS:
                 self.broken.append(f"I5: {remedy} without sight")

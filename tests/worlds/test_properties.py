@@ -6,12 +6,15 @@ and lets it *persist* long enough for the next rung.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.core.world import CONTAINER, World
+from watchdogd.core.commands import Probe
 from watchdogd.core.events import (
     Approved,
     BindFailed,
@@ -243,28 +246,31 @@ def test_judging_nothing_is_unknown() -> None:
         assert judge((), kind).usable is None
 
 
-@PROFILE
-@given(st.sampled_from(TRUTHS), st.integers(min_value=0, max_value=8))
-def test_less_sight_never_allows_more(truth: dict[str, object], dropped: int) -> None:
-    """Turning one observation of a round into UNKNOWN adds no restoring or destructive remedy."""
+@pytest.mark.parametrize("truth", TRUTHS, ids=str)
+def test_less_sight_never_allows_more(truth: dict[str, object]) -> None:
+    """Turning one observation of each round into UNKNOWN adds no restoring or destructive remedy."""
     full = live([(truth, "none", 400.0, False)])
-    world = World(policy=POLICY).start().play(60)
-    for name, value in {**SOUND, **truth}.items():
-        setattr(world, name, value)
-    honest = world.measure
+    for dropped in range(9):
+        world = World(policy=POLICY).start().play(60)
+        for name, value in {**SOUND, **truth}.items():
+            setattr(world, name, value)
+        world.measure = blindfolded(world.measure, dropped)  # type: ignore[method-assign,assignment]
+        world.play(400)
+        assert set(world.applied) <= {*full.applied, *HARMLESS}, dropped
+        assert world.broken == [], dropped
 
-    def blindfolded(command: object) -> Observed:
-        seen = honest(command)  # type: ignore[arg-type]
+
+def blindfolded(honest: Callable[[Probe], Observed], dropped: int) -> Callable[[Probe], Observed]:
+    """The same rounds without one of their observations."""
+
+    def measure(command: Probe) -> Observed:
+        seen = honest(command)
         table = list(seen.observations)
         if dropped < len(table):
-            one = replace(table[dropped], outcome=Outcome.UNKNOWN, cause=None)
-            table[dropped] = one
+            table[dropped] = replace(table[dropped], outcome=Outcome.UNKNOWN, cause=None)
         return replace(seen, observations=tuple(table))
 
-    world.measure = blindfolded  # type: ignore[method-assign]
-    world.play(400)
-    assert set(world.applied) <= {*full.applied, *HARMLESS}
-    assert world.broken == []
+    return measure
 
 
 HARMLESS = frozenset({"reconnect", "reopen_forward", "refresh_token", "open_session"})
