@@ -18,10 +18,12 @@ from tests.lab.needs import free_port
 from tests.lab.own_network import in_own_network, resolve
 from tests.lab.sshd import Sshd, keygen
 from tests.lab.tcp_server import TcpServer, echo
+from tests.lab.tunnel import Tunnel
 from tests.lab.waiting import until
+from watchdogd.adapters.http import get
 from watchdogd.core.words import Cause
 from watchdogd.errors import Permanent, Transient
-from watchdogd.ports import Link, SshEngine
+from watchdogd.ports import HttpEnd, Link, SshEngine
 from watchdogd.settings import Address
 
 pytestmark = [pytest.mark.real, pytest.mark.parametrize("engine", list(MAKERS))]
@@ -132,3 +134,23 @@ def test_who_ends_first_over_there(engine: str, tmp_path: Path) -> None:
         until(stream.closed, "the end of the channel")
         stream.close()
         link.close(soon())
+
+
+def test_a_look_at_a_frozen_runtime_leaves_nothing_behind(engine: str, tmp_path: Path) -> None:
+    """A hang may be looked at for days, while a restart waits for work."""
+    thawed = threading.Event()
+
+    def freeze(_: socket.socket) -> None:
+        thawed.wait(60)
+
+    with (
+        TcpServer(freeze) as runtime,
+        Sshd() as server,
+        Tunnel(engine, server.settings(), runtime.address, tmp_path) as tunnel,
+    ):
+        tunnel.await_up()
+        for _ in range(3):
+            asked = get(tunnel.address, "/api/status", token=None, deadline=soon(0.5))
+            assert asked.end is HttpEnd.SILENT
+        until(lambda: tunnel.forward.facts().open_connections == 0, "all connections are ended")
+        thawed.set()

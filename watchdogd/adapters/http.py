@@ -14,6 +14,7 @@ import socket
 from collections.abc import Mapping
 from typing import cast
 
+from watchdogd.adapters.pump import reset_on_close
 from watchdogd.ports import OWN_ANSWER_HEADER, Deadline, HttpAnswer, HttpEnd
 from watchdogd.settings import Address, Secret
 
@@ -40,7 +41,11 @@ def get(address: Address, path: str, *, token: Secret | None, deadline: Deadline
         silent = error.errno in (errno.ETIMEDOUT, errno.EAGAIN)
         return HttpAnswer(end=HttpEnd.SILENT if silent else HttpEnd.REFUSED)
     with connection:
-        return exchange(connection, request, deadline)
+        answer = exchange(connection, request, deadline)
+        if answer.end is HttpEnd.SILENT:
+            # An orderly end would say "answer me still": a forward keeps that open, one more each round.
+            reset_on_close(connection)
+        return answer
 
 
 def request_bytes(address: Address, path: str, token: Secret | None) -> bytes:
