@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import sys
 
-from watchdogd.cli import run
+_INTERRUPTED = 130
 
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    sys.exit(run(sys.argv[1:]))
+    try:
+        from watchdogd.cli import run  # takes half a second, in which Ctrl-C may come too
+
+        code = run(sys.argv[1:])
+    except KeyboardInterrupt:
+        code = _INTERRUPTED
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -281,3 +281,33 @@ def test_what_nothing_holds_back_is_next_and_says_when() -> None:
     assert found.says == f"nothing holds {RESTART} back; it is next"
     assert found.then.startswith("yes, at the next look, within about 15s")
     assert [way.verb for way in found.ways] == ["pause"]
+
+
+def test_without_a_link_the_next_dial_is_told_and_not_the_pause_of_a_remedy() -> None:
+    world = healthy()
+    world.dial = Cause.SSHD_DOWN
+    answer = told(world.kill_link().play(55)).answer
+    assert answer.says.startswith(
+        "there is no SSH link (sshd_down); the next dial is in 3.2s, after "
+    )
+    assert answer.then == "yes: it is dialed again and again, until the server lets it in"
+    assert "at the earliest" not in answer.then
+
+
+@pytest.mark.parametrize(
+    ("cause", "offered"), [(Cause.HOST_UNREACHABLE, ["heal"]), (Cause.SSHD_REJECTS, [])]
+)
+def test_a_dial_by_hand_is_offered_but_not_to_who_counts_them(
+    cause: Cause, offered: list[str]
+) -> None:
+    world = healthy()
+    world.dial = cause
+    assert commands(world.kill_link().play(455)) == offered
+
+
+def test_a_refused_key_is_a_person_s_part() -> None:
+    world = healthy()
+    world.dial, world.dial_permanent = Cause.AUTH, True
+    answer = told(world.kill_link().play(30)).answer
+    assert "the key was refused; next dial in" in answer.says
+    assert "accept this laptop's key" in answer.yours

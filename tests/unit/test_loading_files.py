@@ -60,3 +60,14 @@ def test_a_token_in_a_command_is_not_shown(tmp_path: Path) -> None:
     assert "hunter2" not in shown
     assert "c4n4ry" not in shown
     assert "--Y.password=*** --port=9" in shown
+
+
+def test_what_everybody_may_change_is_refused(tmp_path: Path) -> None:
+    """It names programs that are run as this user."""
+    file = tmp_path / "config.toml"
+    file.write_text(MINIMAL)
+    file.chmod(0o666)
+    with pytest.raises(ConfigError, match=f"everybody may change it: chmod o-w {file}"):
+        load(str(file), {"HOME": str(tmp_path)})
+    file.chmod(0o664)
+    assert load(str(file), {"HOME": str(tmp_path)}).targets

@@ -127,13 +127,20 @@ def test_a_wish_during_a_reading_leads_to_another(
     assert ended.empty()
 
 
-def test_what_may_pass_by_itself_is_tried_again(
-    begin: Begin, ended: queue.Queue[Reloaded], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "error",
+    [
+        Transient(Cause.AGENT, "ssh does not answer"),
+        ConfigError((Problem("c", "k", "a program that you may not run", "one that is there"),)),
+    ],
+)
+def test_what_may_be_mended_without_a_change_of_the_files_is_tried_again(
+    begin: Begin, ended: queue.Queue[Reloaded], monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     monkeypatch.setattr("watchdogd.app.reload.RETRY_SECONDS", 0.01)
-    answers = iter((refuse(Transient(Cause.AGENT, "ssh does not answer")), lambda: SETTINGS))
+    answers = iter((refuse(error), lambda: SETTINGS))
     begin(load=lambda: next(answers)()).wish()
-    assert ended.get(timeout=SOON).problems == ("ssh does not answer",)
+    assert ended.get(timeout=SOON).problems
     assert ended.get(timeout=SOON).problems == ()
 
 

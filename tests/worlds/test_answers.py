@@ -264,8 +264,8 @@ CASES = (
         "not connect, and the runtime was not looked at",
         "never: a person has to settle the host key; it connects once known_hosts or the "
         "configuration was changed",
-        "ask whoever runs the server whether its key was changed on purpose, and compare "
-        "the fingerprint before you accept it: it may be another machine",
+        "ask whoever runs the server for its fingerprint, and compare it with the one shown "
+        "before you accept it: it may be another machine",
         (),
     ),
     Case(

@@ -19,7 +19,8 @@ from watchdogd.settings import Settings
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 30.0
-"""After a refusal that may pass by itself: ``ssh -G`` did not answer, a folder could not be made."""
+"""After a refusal: ``ssh -G`` did not answer, a folder could not be made, or what was wrong is mended without a
+change of the files (a program that may be run now)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +56,8 @@ class Reload:
         self._last = Reloaded(at=clock.wall())
         self._wish = threading.Event()
         self._asked = False
-        self._temporary = False
+        self._again = False
+        """The last reading was refused, and another may end otherwise."""
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="reload", daemon=True)
 
@@ -82,7 +84,7 @@ class Reload:
 
     def _run(self) -> None:
         while True:
-            self._wish.wait(RETRY_SECONDS if self._temporary else None)
+            self._wish.wait(RETRY_SECONDS if self._again else None)
             self._wish.clear()
             if self._stopping:
                 return
@@ -95,17 +97,19 @@ class Reload:
 
     def _read(self, *, asked: bool) -> tuple[str, ...]:
         """The problems; empty if what stands in the files is in force now."""
-        self._temporary = False
+        self._again = True
         try:
             changes = self._take_up(self._load())
         except ConfigError as error:
             problems = tuple(str(problem) for problem in error.problems)
         except (Transient, OSError) as error:
-            problems, self._temporary = (str(error),), True
+            problems = (str(error),)
         except Exception as error:
+            self._again = False
             log.exception("the configuration could not be taken up")
             problems = (f"{type(error).__name__}; the log has the traceback",)
         else:
+            self._again = False
             if changes or asked or self._last.problems:
                 log.info("the configuration was read again: %s", changes)
             return ()

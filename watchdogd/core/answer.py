@@ -14,7 +14,11 @@ from watchdogd.core.operating import pause_left
 from watchdogd.core.rung import Rung, ends_work
 from watchdogd.core.unaided import unaided
 from watchdogd.core.ways import PAUSE, Way, Work, anew, resume, ways
-from watchdogd.core.words import Phase, Refusal, Remedy
+from watchdogd.core.words import Cause, Phase, Refusal, Remedy
+
+KEY = "have the server accept this laptop's key, or name another in ssh.identity_file"
+WORTH_A_COMMAND_SECONDS = 10.0
+"""Sooner than a person types."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +52,8 @@ def answer(
     rung = main(rungs)
     if rung.refusal is None and state.phase is not Phase.SUSPECT:
         return _next(rung, policy)
+    if rung.remedy is Remedy.RECONNECT and _dialed_by_itself(state):
+        return _dials(rung, state, env)
     return _held(rung, state, policy, work)
 
 
@@ -75,6 +81,33 @@ def _next(rung: Rung, policy: Policy) -> Answer:
         then=f"yes, at the next look, within about {soon}{unless}",
         yours=f"{NOTHING}; {COST}" if comes else NOTHING,
         ways=(PAUSE,) if comes else (),
+        remedy=rung.remedy,
+    )
+
+
+def _dialed_by_itself(state: TargetState) -> bool:
+    known = state.dialing
+    return known.stopped_by is None and (known.up is None or known.silent)
+
+
+def _dials(rung: Rung, state: TargetState, env: Env) -> Answer:
+    """No link, and no person is needed for the next dial: its time is the dial's own, not the remedy's."""
+    known, wait = state.dialing, state.dialing.next_at - env.run
+    why = known.failure_detail or f"{known.failure or known.lost_cause or Cause.LINK_LOST}"
+    tries = f", after {known.attempt} in vain" if known.attempt > 1 else ""
+    due = known.dialing is None and wait >= 1
+    soon = f"the next dial is in {length(wait)}" if due else "it is being dialed"
+    link = "the SSH link is silent" if known.up is not None else "there is no SSH link"
+    lasts = f"{NOTHING} now; if it lasts, see to what it says" if known.failure_detail else NOTHING
+    offered = (
+        due and wait >= WORTH_A_COMMAND_SECONDS and known.failure is not Cause.SSHD_REJECTS
+    )  # whoever closes the door counts who knocks
+    now = Way(does="dials now", verb="heal", remedy=rung.remedy)
+    return Answer(
+        says=f"{link} ({why}); {soon}{tries}",
+        then="yes: it is dialed again and again, until the server lets it in",
+        yours=lasts,
+        ways=(now,) if offered else (),
         remedy=rung.remedy,
     )
 
@@ -128,10 +161,11 @@ def _held(rung: Rung, state: TargetState, policy: Policy, work: Work) -> Answer:
     if asks_besides(rung, reason):
         detail = f'{detail}; and mode is "ask"'
     comes = ends_by_itself(rung, reason, state, policy, work.signs)
+    refused = rung.remedy is Remedy.RECONNECT and state.dialing.stopped_by is Cause.AUTH
     return Answer(
         says=f"{rung.remedy} is held back: {detail}",
         then=by_itself(rung, reason, state, policy, work.signs),
-        yours=yours(rung, reason, state, policy, work, comes=comes),
+        yours=KEY if refused else yours(rung, reason, state, policy, work, comes=comes),
         ways=ways(rung, reason, state, policy, work, comes=comes),
         remedy=rung.remedy,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -80,6 +81,9 @@ def _bytes(file: Path) -> bytes:
         os.listdir(file)  # says why it could not be listed, if that is what brought it here
     if not stat.S_ISREG(kind):
         raise OSError(0, "no regular file")
+    if kind & stat.S_IWOTH:
+        # It names programs that are run as this user.
+        raise PermissionError(0, f"everybody may change it: chmod o-w {shlex.quote(str(file))}")
     with file.open("rb") as stream:
         data = stream.read(_LARGEST + 1)
     if len(data) > _LARGEST:
