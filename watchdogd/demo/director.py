@@ -6,10 +6,12 @@ that it is healed, and that the runtime survived is seen with the demo's own eye
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
+from watchdogd.core.veto import MOST_LOAD_PER_CORE
 from watchdogd.core.words import Cause, Remedy
 from watchdogd.demo import configuration
 from watchdogd.demo.agent import VERDICTS, News
@@ -188,7 +190,7 @@ class Director:
         remedies = tuple(one.remedy for one in news if one.remedy is not None)
         problems = [
             *([] if found else [f"expected {' or '.join(sorted(fault.causes))}"]),
-            *([] if healed is not None else ["it was not usable again in time"]),
+            *([] if healed is not None else [f"it was not usable again in time{_busy()}"]),
             *wrong_causes(fault, news),
             *wrong_remedies(fault, remedies),
             *self._harm(fault, before),
@@ -280,3 +282,14 @@ def wrong_remedies(fault: Fault, remedies: tuple[Remedy, ...]) -> Iterator[str]:
             yield f"{one} was done {remedies.count(one)} times"
     if fault.remedies and not set(remedies) & set(fault.remedies):
         yield f"expected {' or '.join(fault.remedies)}"
+
+
+def _busy() -> str:
+    """Why a repair may have been held back here, if it was the machine."""
+    load = os.getloadavg()[0] / (os.cpu_count() or 1)
+    if load <= MOST_LOAD_PER_CORE:
+        return ""
+    return (
+        f": this machine is busy (load {load:.0f} per core), and over {MOST_LOAD_PER_CORE:g} nothing that "
+        "runs is restarted; try again when it is less so"
+    )
