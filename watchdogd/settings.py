@@ -141,6 +141,11 @@ class SessionSettings:
     command: str = ""
     """``kind = "session"``: run by the server's shell inside tmux."""
 
+    @property
+    def last_words(self) -> str:
+        """What a person does to see why the command ended. Quoted for zsh; the name has no quotes itself."""
+        return f"read its last words on the server: tmux attach -t '={self.name}'"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuntimeSettings:

@@ -10,6 +10,7 @@ from watchdogd.core.words import Cause, Kind, Layer, ProbeName, Vantage
 from watchdogd.errors import Permanent, Transient
 from watchdogd.ports import Deadline, EngineRefused, Reach, Reading
 from watchdogd.probes.observing import Watch
+from watchdogd.settings import RuntimeSettings
 
 
 def session(reach: Reach, deadline: Deadline, so_far: Sequence[Reading]) -> Reading:
@@ -27,15 +28,17 @@ def session(reach: Reach, deadline: Deadline, so_far: Sequence[Reading]) -> Read
         return Reading(observations=(watch.unknown(refused.detail, refused.mend),))
     except (Transient, Permanent) as error:
         return Reading(observations=(watch.unknown(error.detail, error.mend),))
-    seen = _observe(watch, name, sight, reach.target.runtime.kind)
+    seen = _observe(watch, sight, reach.target.runtime)
     return Reading(observations=(seen,), session=sight)
 
 
-def _observe(watch: Watch, name: str, sight: SessionSight, kind: Kind) -> Observation:
+def _observe(watch: Watch, sight: SessionSight, runtime: RuntimeSettings) -> Observation:
+    name = runtime.session.name
     if sight.exists is None:
         return watch.unknown(f"tmux does not tell whether session {name} exists")
     if not sight.exists:
         return watch.fail(Cause.SESSION_MISSING, f"there is no tmux session {name}")
-    if kind is Kind.SESSION and sight.command_running is False:
-        return watch.fail(Cause.SESSION_MISSING, f"the command in tmux session {name} has ended")
+    if runtime.kind is Kind.SESSION and sight.command_running is False:
+        why = f"the command in tmux session {name} has ended"
+        return watch.fail(Cause.SESSION_MISSING, why, runtime.session.last_words)
     return watch.ok()

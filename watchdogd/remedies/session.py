@@ -15,6 +15,7 @@ from watchdogd.ports import Deadline, EngineRefused, HttpAnswer, HttpEnd, Outcom
 from watchdogd.remedies.guarded import end_it, order
 from watchdogd.remedies.last_look import LastLook
 from watchdogd.remedies.pinning import authentication_is_off, pin_token
+from watchdogd.settings import SessionSettings
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{1,127}")
 GUARD_SHARE = 0.75
@@ -153,7 +154,7 @@ def _await_answer(reach: Reach, sessions: Sessions, deadline: Deadline) -> Outco
         if answer.end is HttpEnd.ANSWERED and answer.status == 200:
             return _proved(reach, deadline)
         if not sessions.look(name, deadline).command_running:
-            return _ended(name)
+            return _ended(reach.target.runtime.session)
         reach.clock.wait(min(_POLL_SECONDS, until.remaining()))
     return Outcome(
         result=Result.UNKNOWN, detail=f"the command in {name} runs, but does not answer yet"
@@ -170,11 +171,11 @@ def _proved(reach: Reach, deadline: Deadline) -> Outcome:
     return Outcome(result=Result.DONE, detail="the runtime answers on the server")
 
 
-def _ended(name: str) -> Outcome:
+def _ended(session: SessionSettings) -> Outcome:
     return Outcome(
         result=Result.FAILED,
-        detail=f"the command in session {name} ended at once",
-        mend=f"read its last words on the server: tmux attach -t ={name}",
+        detail=f"the command in session {session.name} ended at once",
+        mend=session.last_words,
     )
 
 
