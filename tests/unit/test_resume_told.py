@@ -19,6 +19,7 @@ from watchdogd.core.commands import (
     ResumeWithheld,
 )
 from watchdogd.core.events import Woke
+from watchdogd.core.hand import needs_hand
 from watchdogd.core.model import Env, Policy, TargetState
 from watchdogd.core.resume import Hook, Resume, Trial
 from watchdogd.core.sight import Generation
@@ -36,7 +37,6 @@ from watchdogd.settings import (
 from watchdogd.sinks.metrics import MetricsSink
 from watchdogd.sinks.recent import RecentFacts
 from watchdogd.sinks.sentences import fact_line
-from watchdogd.sinks.series import needs_hand
 
 ENV = Env(run=100.0, boot=100.0, wall=1.8e9, boot_id="b", chance=0.5)
 HOOK = Hook(

@@ -17,7 +17,7 @@ from watchdogd.cli.doubt import doubt
 from watchdogd.cli.hindsight import hindsight
 from watchdogd.cli.resumed import resumed
 from watchdogd.cli.unbuilt import unwatched
-from watchdogd.sinks.series import HAND_CAUSES, HAND_REFUSALS
+from watchdogd.core.hand import HAND_CAUSES, HAND_REFUSALS
 
 
 @click.command()

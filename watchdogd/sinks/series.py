@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from watchdogd.core.budget import limits, remaining
+from watchdogd.core.hand import needs_hand
 from watchdogd.core.ladders import remedies_of
 from watchdogd.core.life import moving
 from watchdogd.core.model import (
@@ -25,7 +26,6 @@ from watchdogd.core.words import (
     Harm,
     Kind,
     Outcome,
-    Phase,
     ProbeName,
     Refusal,
     Remedy,
@@ -72,21 +72,6 @@ REFUSALS: dict[Harm, tuple[Refusal, ...]] = {
         Refusal.PAUSED,
     ),
 }
-HAND_CAUSES = frozenset(
-    {
-        Cause.HOST_KEY,
-        Cause.AUTH,
-        Cause.FORWARD_DENIED,
-        Cause.WRONG_SERVER,
-        Cause.CONTAINER_AMBIGUOUS,
-        Cause.CONTAINER_ENGINE_DOWN,
-        Cause.DISK_FULL,
-        Cause.GPU_LOST,
-    }
-)
-HAND_REFUSALS = frozenset(
-    {Refusal.ASK, Refusal.BUDGET, Refusal.HALTED, Refusal.OPERATOR, Refusal.FAILED_START}
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,14 +181,6 @@ def _of_training(
     yield "training_step", (name,), step
     yield "training_progress_ratio", (name,), min(1.0, max(0.0, step / total)) if total else 0.0
     yield "training_last_progress_timestamp_seconds", (name,), max(moved, default=started_wall)
-
-
-def needs_hand(state: TargetState) -> bool:
-    """Can only a person help now?"""
-    held = state.phase in (Phase.CONFIRMED, Phase.HELD)
-    refused = any(reason in HAND_REFUSALS for _, reason in state.refusals)
-    poisoned = state.resume is not None and state.resume.halted
-    return (held and refused) or state.verdict.cause in HAND_CAUSES or poisoned
 
 
 def online(states: Mapping[str, TargetState]) -> bool:

@@ -11,9 +11,9 @@ from threading import Lock
 
 from watchdogd.core.commands import Fact
 from watchdogd.core.events import Event
+from watchdogd.core.hand import needs_hand
 from watchdogd.core.model import Env, TargetState
 from watchdogd.core.words import State
-from watchdogd.sinks.series import needs_hand
 
 
 class ServiceStatus:
