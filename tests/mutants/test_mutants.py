@@ -942,6 +942,46 @@ MUTANTS = (
         "",
         "killed_after_the_repair",
     ),
+    Mutant(
+        "resolved-without-opened",
+        "section 10: resolved whenever opened was sent, and only then",
+        "notices.py",
+        "        if not told.incident or (incident is not None and incident.id == told.incident):\n            return\n",
+        "        if incident is not None or not any(isinstance(fact, IncidentClosed) for fact in facts):\n            return\n",
+        "over_before_is_never_told",
+    ),
+    Mutant(
+        "told-without-waiting",
+        "section 10: first after 120 s down",
+        "notices.py",
+        "if since is not None and env.run - since >= policy.told_after:",
+        "if since is not None:",
+        "comes_after_two_minutes",
+    ),
+    Mutant(
+        "opened-twice",
+        "section 10: dedupe key = incident",
+        "notices.py",
+        "        if self.told.incident == incident.id:\n            return False\n",
+        "",
+        "opens_nothing_twice",
+    ),
+    Mutant(
+        "destructive-remedy-waits-for-company",
+        "section 10: before a destructive remedy at once",
+        "notices.py",
+        "            key=intent.key,\n",
+        "            key=intent.key,\n            wait=self.policy.told_together,\n",
+        "told_before_and_after_at_once",
+    ),
+    Mutant(
+        "reminded-all-the-time",
+        "I19: reminders",
+        "notices.py",
+        "REMINDER_SECONDS = 4 * 3600.0",
+        "REMINDER_SECONDS = 0.0",
+        "every_four_hours",
+    ),
 )
 
 

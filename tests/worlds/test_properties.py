@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.core.people import People
 from tests.core.world import CONTAINER, World
 from watchdogd.core.commands import Probe
 from watchdogd.core.events import (
@@ -43,7 +44,8 @@ from watchdogd.core.events import (
 from watchdogd.core.judge import judge
 from watchdogd.core.machine import step
 from watchdogd.core.model import Policy
-from watchdogd.core.words import Cause, Kind, Mode, Outcome, Remedy, Result
+from watchdogd.core.words import Cause, Kind, Mode, Outcome, Remedy, Result, State
+from watchdogd.ports import Recorder
 
 POLICY = Policy(hung_after=120.0, cooldown=60.0, start_grace=30.0, resumes=True)
 PROFILE = settings(
@@ -155,10 +157,12 @@ def shock(world: World, kind: str) -> None:
 
 
 def live(
-    history: list[tuple[dict[str, object], str, float, bool]], policy: Policy = POLICY
+    history: list[tuple[dict[str, object], str, float, bool]],
+    policy: Policy = POLICY,
+    recorder: Recorder | None = None,
 ) -> World:
     """Play a history: each episode's truth persists, then (perhaps) everything is sound again."""
-    world = World(policy=policy).start().play(60)
+    world = World(policy=policy, recorder=recorder).start().play(60)
     for truth, kind, seconds, mend in history:
         for name, value in {**SOUND, **truth}.items():
             setattr(world, name, value)
@@ -178,6 +182,28 @@ def test_no_history_breaks_an_invariant(
 ) -> None:
     world = live(history, replace(POLICY, mode=mode, watches_training=True))
     assert world.broken == []
+
+
+@PROFILE
+@given(episodes, st.sampled_from((Mode.AUTO, Mode.ASK)), st.booleans())
+def test_nothing_is_resolved_that_was_not_opened_and_nothing_opened_twice(
+    history: list[tuple[dict[str, object], str, float, bool]], mode: Mode, killed: bool
+) -> None:
+    people = People()
+    world = live(history[:3], replace(POLICY, mode=mode), people)
+    if killed:
+        memory = world.killed()
+        people.restarted()
+        world.start(memory=memory)
+    for name, value in {**SOUND, **(history[3:] or [({}, "", 0.0, False)])[0][0]}.items():
+        setattr(world, name, value)
+    world.play(400)
+    for name, value in SOUND.items():
+        setattr(world, name, value)
+    world.play(900)
+    assert people.broken(world.applied) == []
+    if world.state.incident is None and world.state.pause is None and world.state.shown is State.UP:
+        assert people.known.told.incident == ""
 
 
 @PROFILE

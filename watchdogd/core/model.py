@@ -219,6 +219,16 @@ class Policy:
         """Health for so long closes an incident (60 s)."""
         return 12 * self.suspect_interval
 
+    @property
+    def told_after(self) -> float:
+        """A target that was not usable for so long is told to people (2 min)."""
+        return 24 * self.suspect_interval
+
+    @property
+    def told_together(self) -> float:
+        """News that is not urgent waits so long for other news (30 s)."""
+        return 6 * self.suspect_interval
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Env:

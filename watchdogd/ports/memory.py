@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -16,6 +16,7 @@ from watchdogd.core.model import (
     Policy,
     TargetState,
 )
+from watchdogd.core.notices import Told
 from watchdogd.core.resume import Hook
 from watchdogd.core.sight import Generation
 from watchdogd.core.words import Remedy, Result
@@ -73,6 +74,58 @@ class StartLog(Protocol):
 
     def asked(self) -> None:
         """Note that this start was ended by somebody: it is no crash."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Posted:
+    """One line of a message, to be told to every destination."""
+
+    seq: int
+    """Later ones have greater numbers."""
+    key: str
+    """Never occurs twice."""
+    wall: float
+    incident: str
+    news: str
+    """A word of ``core.notices.News``."""
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reached:
+    """How far a destination was told."""
+
+    seq: int = 0
+    """The last line that it got."""
+    missed: int = 0
+    """Lines that were given up since, because too many waited."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """What a former agent left in the outbox."""
+
+    told: Mapping[str, Told] = field(default_factory=dict)
+    """By target."""
+    lines: tuple[Posted, ...] = ()
+    """Oldest first."""
+    reached: Mapping[str, Reached] = field(default_factory=dict)
+    """By destination."""
+
+
+class Outbox(Protocol):
+    """Messages that survive the agent. Raises ``OSError`` when it cannot keep its word."""
+
+    def left(self) -> Left: ...
+
+    def post(self, told: Mapping[str, Told], lines: Sequence[Posted], oldest: int) -> None:
+        """Keep what was last told of these targets, and the lines, durable together when this returns. A line
+        whose key is there already is not kept again; those before ``oldest`` go."""
+        ...
+
+    def reach(self, reached: Mapping[str, Reached]) -> None:
+        """How far each destination is; one that is not in here is forgotten."""
         ...
 
 
