@@ -11,10 +11,10 @@ import os
 import re
 import secrets
 import shlex
-import stat
 from contextlib import suppress
 
 from watchdogd.adapters.file_signature import Signature, signature
+from watchdogd.adapters.private_file import NotPrivate, read_private
 from watchdogd.core.words import Cause
 from watchdogd.errors import Permanent
 from watchdogd.settings import Secret
@@ -96,35 +96,15 @@ class TokenFile:
 def _read(path: str) -> Secret | None:
     """The token in one file; ``None`` if there is no file. The error texts never show what is in it."""
     try:
-        # O_NONBLOCK: a FIFO in its place must not hang us
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except FileNotFoundError:
+        data = read_private(path, _READ_LIMIT)
+    except NotPrivate as error:
+        raise _unusable(error.detail, error.mend) from error
+    if data is None:
         return None
-    except OSError as error:
-        raise _unusable(f"{path} cannot be read: {error.strerror}") from error
-    try:
-        _check_mode(path, os.fstat(descriptor))
-        data = os.read(descriptor, _READ_LIMIT + 1)
-    except OSError as error:
-        raise _unusable(f"{path} cannot be read: {error.strerror}") from error
-    finally:
-        os.close(descriptor)
     text = data.decode("ascii", "replace").strip()
     if len(data) > _READ_LIMIT or _TOKEN.fullmatch(text) is None:
         raise _unusable(f"{path} must hold one token: 1 to 1024 printable characters, no spaces")
     return Secret(text)
-
-
-def _check_mode(path: str, found: os.stat_result) -> None:
-    if not stat.S_ISREG(found.st_mode):
-        raise _unusable(f"{path} is not a regular file")
-    if found.st_mode & 0o077:
-        mode = stat.S_IMODE(found.st_mode)
-        raise _unusable(
-            f"{path} has mode {mode:04o}, others can read it", f"chmod 600 {shlex.quote(path)}"
-        )
-    if found.st_uid != os.geteuid():
-        raise _unusable(f"{path} belongs to another user", f"chown $(id -u) {shlex.quote(path)}")
 
 
 def _write(path: str, token: Secret) -> None:
