@@ -243,10 +243,27 @@ class TargetSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NotifySettings:
+    """``[notify]``."""
+
+    urls_file: str | None = None
+    """Absolute. Of it and ``urls_command`` one at most."""
+    urls_command: tuple[str, ...] = ()
+    """Run on this machine, without a shell."""
+    heartbeat_url: Secret | None = None
+
+    @property
+    def tells(self) -> bool:
+        """Are there people to be told?"""
+        return bool(self.urls_file or self.urls_command)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """A whole, valid configuration."""
 
     agent: AgentSettings
     targets: Mapping[str, TargetSettings]
+    notify: NotifySettings = NotifySettings()
     files: tuple[str, ...] = ()
     """The files that it was read from, in order."""

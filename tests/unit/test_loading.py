@@ -81,14 +81,11 @@ def test_the_shipped_example_is_the_defaults(home: dict[str, str]) -> None:
 
 
 def test_the_shipped_example_has_every_key_that_is_built_and_no_other() -> None:
-    from watchdogd.loading.keys import AGENT, TARGET
+    from watchdogd.loading.keys import AGENT, NOTIFY, TARGET
 
     text = SHIPPED.read_text()
-    later: tuple[str, ...] = ()
-    for name in {key.rpartition(".")[2] for key in (*AGENT, *TARGET)} - set(later):
+    for name in {key.rpartition(".")[2] for key in (*AGENT, *NOTIFY, *TARGET)}:
         assert f"\n{name} = " in text or f"\n# {name} = " in text, name
-    for name in (*later, "notify"):
-        assert name not in text
 
 
 def test_the_least_that_is_needed(loaded: Load) -> None:
@@ -423,10 +420,16 @@ def test_one_wrong_key_is_one_problem(
         ('[agent]\nlog_level = "loud"\n', "agent.log_level", '"info"'),
         ('[agent]\nallow_remote = 1\n', "agent.allow_remote", "true or false"),
         ('[agnt]\nx = 1\n', "agnt", "agent (the nearest"),
-        ('[notify]\nurls_file = "/x"\n', "notify.urls_file", "not built yet"),
-        ('[notify]\nheartbeat_url = "https://hc-ping.com/0123456789abcdef"\n', "notify.heartbeat_url", "not built"),
-        ('[notify]\nmail = "me"\n', "notify.mail", "not built yet"),
-        ('[nonsense]\nx = 1\n', "nonsense", "allowed: agent, defaults, targets"),
+        ('[notify]\nurls_file = "/x/y"\n', "notify.urls_file", "mode 0600"),
+        ('[notify]\nurls_command = ["/no/such"]\n', "notify.urls_command", "a program of this machine"),
+        ('[notify]\nurls_command = "pass"\n', "notify.urls_command", "a list"),
+        ('[notify]\nheartbeat_url = "file:///etc/passwd"\n', "notify.heartbeat_url", "https://HOST"),
+        ('[notify]\nheartbeat_url = "https://me:pw@x/y"\n', "notify.heartbeat_url", "without a fragment and a login"),
+        ('[notify]\nheartbeat_url = "https://x:99999/"\n', "notify.heartbeat_url", "https://HOST"),
+        ('[notify]\nheartbeat_url = "https://a..b/"\n', "notify.heartbeat_url", "https://HOST"),
+        ('[notify]\nheartbeat_url = 5\n', "notify.heartbeat_url", "no text"),
+        ('[notify]\nmail = "me"\n', "notify.mail", "heartbeat_url, urls_command, urls_file"),
+        ('[nonsense]\nx = 1\n', "nonsense", "allowed: agent, defaults, notify, targets"),
         ('[targets."Bad Name"]\nssh.host = "h"\n', 'targets."Bad Name"', "a-z"),
         ('[targets.-a]\nssh.host = "h"\n', "targets.-a", "a-z"),
         (f'[targets.{"a" * 33}]\nssh.host = "h"\n', f"targets.{'a' * 33}", "1 to 32"),
@@ -505,7 +508,7 @@ def test_no_secret_is_echoed(refused: Refuse) -> None:
             f'ssh.user = "{token} x"\nruntime.container.env."A B" = "{token}"\nruntime.kind = "{token}"\n'
             f'runtime.container.env.JUPYTER_TOKEN = "{token}"\nruntime.container.env.A = ["{token}"]\n'
         )
-        + f'[notify]\nheartbeat_url = "https://hc-ping.com/{token}"\nurls_command = ["{token}"]\n'
+        + f'[notify]\nheartbeat_url = "ftp://hc-ping.com/{token}"\nurls_command = ["{token}"]\n'
     )
     assert len(problems) == 10
     assert token not in str(ConfigError(problems))

@@ -17,7 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from watchdogd.errors import ConfigError, Problem
-from watchdogd.loading.build import agent_settings, shared_ports, target_settings
+from watchdogd.loading.build import (
+    agent_settings,
+    notify_settings,
+    shared_ports,
+    target_settings,
+)
 from watchdogd.loading.files import Leaf, config_files, config_path, read
 from watchdogd.loading.keys import AGENT, NOTIFY, TARGET, TARGET_NAME
 from watchdogd.loading.paths import config_candidates, state_folder
@@ -41,9 +46,7 @@ __all__ = [
     "state_dir",
 ]
 
-_BUILT = ("agent", "defaults", "targets")
-_TOP = (*_BUILT, "notify")
-"""``notify`` is known, and refused by name: nothing reads it yet."""
+_TOP = ("agent", "defaults", "notify", "targets")
 
 
 @dataclass(slots=True)
@@ -115,7 +118,7 @@ def _settings(
     parts = _sorted(leaves, problems)
     told = any(not problem.key or problem.key.startswith("targets") for problem in problems)
     agent_table = parse_table(AGENT, parts.agent, 1, environ, problems)
-    parse_table(NOTIFY, parts.notify, 1, environ, problems)
+    notify = notify_settings(parse_table(NOTIFY, parts.notify, 1, environ, problems), problems)
     defaults = parse_table(TARGET, parts.defaults, 1, environ, problems)
     agent = agent_settings(agent_table, environ, problems)
     tables: dict[str, Table] = {}
@@ -130,7 +133,7 @@ def _settings(
     if not parts.targets and not told:
         where = files[0] if files else ""
         problems.append(Problem(where, "targets", "no target", "at least one table [targets.NAME]"))
-    return Settings(agent=agent, targets=targets, files=files)
+    return Settings(agent=agent, targets=targets, notify=notify, files=files)
 
 
 def _sorted(leaves: Sequence[Leaf], problems: list[Problem]) -> _Parts:
@@ -158,7 +161,7 @@ def _top_problem(leaf: Leaf) -> Problem:
     if top in _TOP:
         return Problem(leaf.file, dotted([top]), "a value", f"a table: [{top}]")
     near = difflib.get_close_matches(top, _TOP, n=1)
-    allowed = f"{near[0]} (the nearest known name)" if near else ", ".join(_BUILT)
+    allowed = f"{near[0]} (the nearest known name)" if near else ", ".join(_TOP)
     return Problem(leaf.file, dotted([top]), "an unknown table", allowed)
 
 

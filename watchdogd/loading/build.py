@@ -16,6 +16,7 @@ from watchdogd.settings import (
     ContainerSettings,
     ForwardSettings,
     HealSettings,
+    NotifySettings,
     ProbeSettings,
     Publish,
     RuntimeSettings,
@@ -47,6 +48,16 @@ def agent_settings(
             )
         )
     return agent
+
+
+def notify_settings(table: Table, problems: list[Problem]) -> NotifySettings:
+    """``[notify]``; the addresses stand in one place."""
+    values = {name: value for name, value in table.values.items() if value is not None}
+    notify = NotifySettings(**values)  # type: ignore[arg-type] # the table of keys names the fields
+    if notify.urls_file and notify.urls_command:
+        found, allowed = "a command beside urls_file", "one of the two"
+        problems.append(_problem(table, "urls_command", ("notify",), found, allowed))
+    return notify
 
 
 def target_settings(

@@ -13,6 +13,7 @@ from watchdogd.core.words import Kind, Mode
 from watchdogd.loading import values as v
 from watchdogd.loading.canaries import ALLOWED, canaries
 from watchdogd.loading.paths import FileRule
+from watchdogd.loading.urls import HEARTBEAT, heartbeat
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +144,9 @@ ENV_TOKEN = frozenset({"JUPYTER_TOKEN", "JUPYTER_TOKEN_FILE"})
 """The agent pins the token itself; a second one here would win or lose silently."""
 
 NOTIFY: dict[str, Key] = {
-    "urls_file": Key(v.unbuilt("", "notifications"), '""'),
-    "urls_command": Key(v.unbuilt([], "notifications"), "an empty list"),
-    "heartbeat_url": Key(v.unbuilt("", "the dead man's switch"), '""'),
+    "urls_file": _file(FileRule.SECRET),
+    "urls_command": Key(v.texts, FileRule.PROGRAM.value, FileRule.PROGRAM),
+    "heartbeat_url": Key(heartbeat, HEARTBEAT),
 }
 
 TARGET_NAME = r"[a-z0-9][a-z0-9_-]{0,31}"

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 
+from watchdogd.loading.urls import secrets_of
 from watchdogd.loading.values import duration_text, size_text
 from watchdogd.settings import ContainerSettings, Secret, Settings, TargetSettings
 
@@ -16,20 +17,22 @@ _SECRET_ARGUMENT = re.compile(r"((?:token|secret|passw\w*|api_?key)=)[^\s'\"]+",
 
 
 def config_secrets(settings: Settings) -> tuple[Secret, ...]:
-    """Texts of the configuration that must not reach a log: values of variables with a telling name."""
+    """Texts of the configuration that must not reach a log: values of variables with a telling name, and the
+    address of the heartbeat."""
     containers = [target.runtime.container for target in settings.targets.values()]
+    beat = settings.notify.heartbeat_url
     return tuple(
         Secret(value)
         for container in containers
         if container is not None
         for name, value in container.env.items()
         if value and _SECRET_NAME.search(name)
-    )
+    ) + (secrets_of(beat) if beat is not None else ())
 
 
 def as_toml(settings: Settings) -> str:
     """The effective configuration. It can be loaded again, but for masked values of variables
-    and arguments."""
+    and arguments, and the address of the heartbeat."""
     agent = settings.agent
     lines = [
         "[agent]",
@@ -40,6 +43,14 @@ def as_toml(settings: Settings) -> str:
         _line("state_dir", agent.state_dir),
         _line("log_format", agent.log_format),
         _line("log_level", agent.log_level),
+    ]
+    notify = settings.notify
+    lines += [
+        "",
+        "[notify]",
+        _line("urls_file", notify.urls_file or ""),
+        _line("urls_command", tuple(_masked(word) for word in notify.urls_command)),
+        _line("heartbeat_url", "***" if notify.heartbeat_url is not None else ""),
     ]
     for target in settings.targets.values():
         lines.extend(_target(target))

@@ -11,7 +11,7 @@ from watchdogd.core.ladders import unbuilt
 from watchdogd.core.words import Remedy
 from watchdogd.errors import Problem
 from watchdogd.loading.files import Leaf
-from watchdogd.loading.keys import ENV, ENV_NAME, ENV_TOKEN, NOTIFY, Key, sections
+from watchdogd.loading.keys import ENV, ENV_NAME, ENV_TOKEN, Key, sections
 from watchdogd.loading.paths import FileRule, checked, program
 from watchdogd.loading.values import Refused, shown, text
 
@@ -143,8 +143,6 @@ def _unknown(
 
 def _nearest(inner: str, keys: Mapping[str, Key], known: frozenset[str]) -> str:
     parent, _, last = inner.rpartition(".")
-    if keys is NOTIFY:
-        return "not built yet: notifications; leave the whole table out"
     if any(remedy.value == last and unbuilt(remedy) for remedy in Remedy):
         return f"not built yet: the remedy {last}; leave the key out"
     depth = inner.count(".")

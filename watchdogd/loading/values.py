@@ -117,17 +117,6 @@ def choice(*allowed: str, unbuilt: dict[str, str] | None = None) -> Parser:
     return parse
 
 
-def unbuilt(default: object, feature: str) -> Parser:
-    """A documented key that nothing reads yet: only its documented default is taken."""
-
-    def parse(value: object) -> object:
-        if value == default and type(value) is type(default):
-            return value
-        raise Refused("a value", f"not built yet: {feature}; leave the key out")
-
-    return parse
-
-
 def flag(value: object) -> bool:
     """``true`` or ``false``."""
     if not isinstance(value, bool):

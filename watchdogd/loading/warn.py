@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
+from importlib.util import find_spec
+
 from watchdogd.loading.mismatch import mismatches
 from watchdogd.loading.values import duration_text
 from watchdogd.settings import Settings, TargetSettings
 
+APPRISE = "apprise>=2.2,<3"
+"""As the extra ``notify`` has it."""
 _LATE = 1.0
 _WATCHER = 0.25
 _DIAL = 3.0
@@ -15,7 +21,18 @@ _THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
 
 def cautions(settings: Settings) -> tuple[str, ...]:
     """All that is allowed and likely not meant: what ``config check`` warns of, and ``run`` at its start."""
-    return (*_worst_case(settings), *mismatches(settings))
+    return (*_worst_case(settings), *mismatches(settings), *_nobody_to_tell(settings))
+
+
+def _nobody_to_tell(settings: Settings) -> tuple[str, ...]:
+    """Addresses are given, and the package that sends to them is not installed."""
+    key = "urls_file" if settings.notify.urls_file else "urls_command"
+    if not settings.notify.tells or find_spec("apprise") is not None:
+        return ()
+    return (
+        f"notify.{key}: nobody is told anything, as apprise is not installed beside watchdogd: "
+        f"{shlex.quote(sys.executable)} -m pip install '{APPRISE}'",
+    )
 
 
 def _worst_case(settings: Settings) -> tuple[str, ...]:
