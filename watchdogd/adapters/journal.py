@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from watchdogd.adapters.outbox import OUTBOX_TABLES
 from watchdogd.core.crashes import Start, observes_until
 from watchdogd.core.model import (
     Charge,
@@ -126,14 +127,14 @@ class SqliteJournal:
             connection.execute(_FORGET, (_KEPT_STARTS,))
             return row, until
 
-        self._start, until = self._transaction(begin)
+        self._start, until = self.transaction(begin)
         return until - now.boot if until else None
 
     def asked(self) -> None:
         """As the port says. Raises ``OSError``."""
         if self._start is not None:
             row = (self._start,)
-            self._transaction(lambda connection: connection.execute(_ASKED, row).rowcount)
+            self.transaction(lambda connection: connection.execute(_ASKED, row).rowcount)
 
     def load(self, target: str, now: Env) -> Kept:
         """As the port says. A remedy that did nothing is no charge.
@@ -150,7 +151,7 @@ class SqliteJournal:
             hooks = connection.execute(_LAST_HOOK, (target,)).fetchall()
             return rows, left, hooks, connection.execute(_RECALL, (target,)).fetchall()
 
-        rows, left, hooks, memories = self._transaction(read)
+        rows, left, hooks, memories = self.transaction(read)
         charges = tuple(one for one in _charges(rows) if _age(one, now) < KEPT_SECONDS)
         return Kept(
             charges=charges, memory=_memory(memories, now), open=_open(left), hook=_hook(hooks)
@@ -159,7 +160,7 @@ class SqliteJournal:
     def remember(self, target: str, memory: Memory, now: Env) -> None:
         """As the port says. Raises ``OSError``."""
         row = (target, now.boot_id, now.wall - now.boot, json.dumps(encode(Memory, memory)))
-        self._transaction(lambda connection: connection.execute(_REMEMBER, row).rowcount)
+        self.transaction(lambda connection: connection.execute(_REMEMBER, row).rowcount)
 
     def intend(self, target: str, intent: Intent, charge: Charge) -> None:
         """Keep intent and charge. Raises ``FileExistsError`` if the key was ever used, else ``OSError``."""
@@ -173,33 +174,34 @@ class SqliteJournal:
             charge.boot,
             charge.boot_id,
         )
-        self._transaction(lambda connection: connection.execute(_INSERT, row).rowcount)
+        self.transaction(lambda connection: connection.execute(_INSERT, row).rowcount)
 
     def finish(self, target: str, key: str, result: Result) -> None:
         """Note how it ended. An unknown key (a harmless remedy's) changes nothing."""
         row = (result.value, target, key)
-        self._transaction(lambda connection: connection.execute(_FINISH, row).rowcount)
+        self.transaction(lambda connection: connection.execute(_FINISH, row).rowcount)
 
     def intend_hook(self, target: str, hook: Hook, now: Env) -> None:
         """As the port says. Raises ``OSError``."""
         row = (target, _run(hook.generation), hook.key, now.wall)
-        self._transaction(lambda connection: connection.execute(_BEGIN_HOOK, row).rowcount)
+        self.transaction(lambda connection: connection.execute(_BEGIN_HOOK, row).rowcount)
 
     def finish_hook(self, target: str, key: str, result: Result) -> None:
         """As the port says. Raises ``OSError``."""
         if result is Result.NOTHING:
             undo = (target, key)
-            self._transaction(lambda connection: connection.execute(_UNDO_HOOK, undo).rowcount)
+            self.transaction(lambda connection: connection.execute(_UNDO_HOOK, undo).rowcount)
         else:
             row = (result.value, target, key)
-            self._transaction(lambda connection: connection.execute(_END_HOOK, row).rowcount)
+            self.transaction(lambda connection: connection.execute(_END_HOOK, row).rowcount)
 
     def close(self) -> None:
         """Idempotent; never raises."""
         with self._lock:
             self._drop()
 
-    def _transaction(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+    def transaction(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """What ``work`` does, whole or not at all; durable when this returns. Raises ``OSError``."""
         with self._lock:
             try:
                 connection = self._open()
@@ -256,7 +258,8 @@ def _prepare(connection: sqlite3.Connection) -> None:
     connection.execute(_SCHEMA)
     connection.execute(_MEMORIES)
     connection.execute(_HOOKS)
-    connection.execute(_STARTS)  # an older watchdogd does not mind it: no other version
+    for table in (_STARTS, *OUTBOX_TABLES):
+        connection.execute(table)  # an older watchdogd does not mind them: no other version
     if version != _VERSION:
         connection.execute(f"PRAGMA user_version = {_VERSION}")
 
