@@ -51,14 +51,14 @@ training_resumes_total, training_resume_failures_total | counter | target
 gpu_utilization_ratio, gpu_memory_used_bytes, gpu_memory_total_bytes | gauge | target, gpu
 suspended_seconds_total, resumes_total, clock_steps_total | counter |
 online | gauge |
+notifications_total, notification_failures_total | counter | channel
 log_messages_total | counter | level
 """
-"""Published; changed only with a note in the changelog. What is lost and resumed, and notifications, are
-published too, and exported once something feeds them."""
+"""Published; changed only with a note in the changelog. What is lost is
+published too, and exported once something feeds it."""
 UNFED = (
     "kernel_replaced",
     "training_lost",
-    "notification",
 )
 
 

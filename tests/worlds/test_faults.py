@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from tests.core.people import Forgetful, People
 from tests.core.world import SIGNS, World, healthy, session_policy
 from watchdogd.core.commands import (
     IncidentOpened,
@@ -24,6 +25,7 @@ from watchdogd.core.commands import (
 )
 from watchdogd.core.events import Approved, LinkLost, Ordered, Paused
 from watchdogd.core.model import Policy
+from watchdogd.core.notices import News, Told
 from watchdogd.core.sight import GpuTool
 from watchdogd.core.words import (
     HARM,
@@ -36,6 +38,8 @@ from watchdogd.core.words import (
     Result,
     State,
 )
+from watchdogd.sinks.messages import message
+from watchdogd.sinks.outgoing import Outgoing
 
 HOUR = 3600.0
 RESTART, START = Remedy.RESTART_CONTAINER, Remedy.START_CONTAINER
@@ -576,6 +580,29 @@ def a_pause_ends_with_a_fault_in_it(world: World) -> None:
     world.play(HOUR - 10)
     assert world.applied == []
     world.play(300)
+
+
+@fault("F67", harmless=frozenset({Remedy.RECONNECT}), causes=(Cause.HOST_UNREACHABLE,) * 2)
+def nobody_takes_a_message(world: World) -> None:
+    """What is decided is told to nobody; then all of it is one message, and no outage is opened twice."""
+    people = People()
+    world.recorder = people
+    for _ in range(2):
+        world.dial = Cause.HOST_UNREACHABLE
+        world.kill_link().play(HOUR / 2)
+        world.dial = None
+        world.play(HOUR / 4)
+    assert people.news() == [News.OPENED, News.RESOLVED] * 2
+    assert people.broken(world.applied) == []
+    waiting = Outgoing(Forgetful(), str)
+    waiting.use(["nobody"], anew=False)
+    for notice in people.notices:
+        waiting.post("a100", Told(), (notice,))
+    lines, missed = waiting.waiting("nobody")
+    _, body = message(lines, missed)
+    assert [line.partition("  ")[2][:18] for line in body.splitlines()] == [
+        "a100 is well again"
+    ] * 2
 
 
 @fault(

@@ -315,5 +315,17 @@ METRICS: tuple[Metric, ...] = (
     Metric("resumes_total", Type.COUNTER, (), "Times this machine woke up."),
     Metric("online", Type.GAUGE, (), "1 if this machine had a network when last looked."),
     Metric("clock_steps_total", Type.COUNTER, (), "Times the wall clock was set by over a minute."),
+    Metric(
+        "notifications_total",
+        Type.COUNTER,
+        ("channel",),
+        "Messages that were sent, taken or not, by the scheme of the address; and pings of the heartbeat.",
+    ),
+    Metric(
+        "notification_failures_total",
+        Type.COUNTER,
+        ("channel",),
+        "Those that were not taken; they are tried again.",
+    ),
     Metric("log_messages_total", Type.COUNTER, ("level",), "Log records, by level."),
 )

@@ -99,6 +99,8 @@ class Tallies:
         self.oom_kills = self._counter("container_oom_kills_total")
         self.resumes = self._counter("training_resumes_total")
         self.resume_failures = self._counter("training_resume_failures_total")
+        self.notifications = self._counter("notifications_total")
+        self.notification_failures = self._counter("notification_failures_total")
         self.log_messages = self._counter("log_messages_total")
         self.started_at = self._gauge("start_time_seconds")
         self.reload_successful = self._gauge("config_last_reload_successful")
@@ -254,6 +256,18 @@ class MetricsSink:
     def round_took(self, seconds: float) -> None:
         """A round of the decision loop was completed."""
         self._made.round_seconds.observe(seconds)
+
+    def channels(self, names: Iterable[str]) -> None:
+        """Messages may go through these from now on."""
+        for name in names:
+            self._made.notifications.labels(name)
+            self._made.notification_failures.labels(name)
+
+    def notified(self, channel: str, taken: bool) -> None:
+        """A message was sent through this channel, or a ping."""
+        self._made.notifications.labels(channel).inc()
+        if not taken:
+            self._made.notification_failures.labels(channel).inc()
 
     def log_handler(self) -> logging.Handler:
         """A handler that counts records by level; for the root logger."""
