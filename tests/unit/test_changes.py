@@ -14,8 +14,10 @@ from watchdogd.settings import (
     AgentSettings,
     ForwardSettings,
     HealSettings,
+    NotifySettings,
     ProbeSettings,
     RuntimeSettings,
+    Secret,
     Settings,
     SshSettings,
     TargetSettings,
@@ -46,6 +48,12 @@ def changes(after: Settings, plans: dict[str, SshPlan] | None = None) -> Changes
 
 def with_a(**fields: object) -> Settings:
     return replace(BEFORE, targets={"a": replace(TARGET, **fields), "b": OTHER})  # type: ignore[arg-type]
+
+
+def test_other_people_to_tell_is_a_change_of_its_own() -> None:
+    told = replace(BEFORE, notify=NotifySettings(heartbeat_url=Secret("https://x/secret")))
+    assert changes(told) == Changes(notify=True)
+    assert str(changes(told)) == "whom to tell"
 
 
 def test_the_same_is_no_change() -> None:

@@ -31,13 +31,14 @@ from watchdogd.app.exchange import exchange
 from watchdogd.app.health import health
 from watchdogd.app.hooks import NO_HOOKS, Hooks
 from watchdogd.app.network import Network
+from watchdogd.app.notifying import Notifying
 from watchdogd.app.parts import close_all, places
 from watchdogd.app.reload import Reload, Reloaded
 from watchdogd.app.starts import Starts
 from watchdogd.app.targets import Builder, InService
 from watchdogd.control import ControlServer, Occupied, Orders, StatusAnswers
 from watchdogd.core import machine
-from watchdogd.core.events import FilesChanged, Started
+from watchdogd.core.events import FilesChanged
 from watchdogd.core.model import Policy, View
 from watchdogd.core.words import Outcome
 from watchdogd.errors import ConfigError, WatchdogdError
@@ -118,6 +119,11 @@ class Agent:
             version=version("watchdogd"),
         )
         self._memory = MemoryKeeper(self._journal.remember)
+        self._notifier = Notifying(
+            self._journal, self._state, self._metrics, self._clock, silent=harmless_only,
+            redact=Redactor(self.secrets).text,
+        )  # fmt: skip
+        self._notifier.use(settings.notify, self._policies())
         self._recorder = Recorder(
             EventFiles(folders.events_folder(self._state)),
             self.secrets,
@@ -149,6 +155,7 @@ class Agent:
         self._network.start()
         self._recorder.start()
         self._memory.start()
+        self._notifier.start()
         self._thread.start()
         if self._source is not None:
             self._reload.start()
@@ -179,6 +186,8 @@ class Agent:
         hanging = self._workers.close(deadline.remaining())
         if not self._memory.close(max(0.1, deadline.remaining())):
             log.warning("what must survive could not be kept in time")
+        if not self._notifier.close(max(0.1, deadline.remaining())):
+            log.warning("the last messages could not be kept in time")
         if not self._recorder.close(max(0.1, deadline.remaining())):
             log.warning("the last events could not be recorded in time")
         self._journal.close()
@@ -199,6 +208,7 @@ class Agent:
     def secrets(self) -> Iterator[Secret]:
         """The tokens held now, and the configuration's own: they must not be written anywhere."""
         yield from config_secrets(self._now.settings)
+        yield from self._notifier.secrets()
         for one in self._now.targets.values():
             with suppress(WatchdogdError, OSError):
                 token = one.parts.tokens.current()
@@ -253,6 +263,7 @@ class Agent:
         self._log_sink.places = places(new)
         self._recent.keep(after.keys())
         self._metrics.regroup(self._policies(), self._clock.wall())
+        self._notifier.use(new.notify, self._policies())
 
     def _reloaded(self, how: Reloaded) -> None:
         self._metrics.reloaded(how.at, successful=not how.problems)
@@ -277,6 +288,7 @@ class Agent:
         )
 
     def _make_loop(self, sinks: Sequence[Sink], idle_seconds: float) -> Loop:
+        own = (self._log_sink, self._metrics, self._recent, self._memory, self._notifier)
         return Loop(
             {name: one.member() for name, one in self._now.targets.items()},
             self._inbox,
@@ -284,7 +296,7 @@ class Agent:
             step=machine.step,
             first=machine.first,
             anew=machine.anew,
-            sinks=(self._log_sink, self._metrics, self._recent, self._memory, *sinks),
+            sinks=(*own, *sinks),
             recorder=self._recorder,
             completed=self._completed,
             idle_seconds=idle_seconds,
@@ -304,7 +316,7 @@ class Agent:
 
     def _begin(self, targets: Mapping[str, InService]) -> None:
         for name, one in targets.items():
-            one.begin(self._remembered(name))
+            one.begin(self._starts.remembered(name))
 
     def _policies(self) -> dict[str, Policy]:
         return {name: one.policy for name, one in self._now.targets.items()}
@@ -317,21 +329,8 @@ class Agent:
 
     def _completed(self, seconds: float) -> None:
         self._metrics.round_took(seconds)
+        self._notifier.completed()
         self._hooks.completed()
-
-    def _remembered(self, name: str) -> Started:
-        try:
-            kept = self._journal.load(name, env_of(self._clock))
-        except OSError as error:
-            log.warning("the journal cannot be used (%s): %s is only observed", error, name)
-            return Started(journal_ok=False)
-        return Started(
-            charges=kept.charges,
-            memory=kept.memory,
-            open=kept.open,
-            hook=kept.hook,
-            observe_seconds=self._starts.to_observe(),
-        )
 
     def _health(self) -> str:
         return health(self._workers.health, self._loop.age, STALL_SECONDS)

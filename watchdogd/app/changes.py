@@ -25,6 +25,8 @@ class Changes:
     """Other numbers only."""
     listen: bool = False
     """Where the agent is asked over HTTP, or by whom, changed."""
+    notify: bool = False
+    """Who is told, and where."""
     agent: bool = False
     """Any other of the agent's own settings changed."""
 
@@ -50,6 +52,8 @@ class Changes:
         parts = [f"{what}: {', '.join(names)}" for what, names in told.items() if names]
         if self.listen:
             parts.append("other address of the metrics port")
+        if self.notify:
+            parts.append("whom to tell")
         if self.agent:
             parts.append("the agent's own settings")
         return "; ".join(parts) or "nothing that matters here"
@@ -81,6 +85,7 @@ def compare(
         redefined=tuple(name for name in kept if name in redefined),
         retuned=tuple(retuned),
         listen=_door(old) != _door(new),
+        notify=old.notify != new.notify,
         agent=_rest(old) != _rest(new),
     )
 
