@@ -478,6 +478,19 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             stacked=True,
         ),
         Panel(
+            title="Messages",
+            description="Sent by channel, and those that were not taken. Empty without `[notify]`.",
+            kind="series",
+            queries=(
+                (f"increase(watchdogd_notifications_total{{{HERE}}}{RATE})", "{{channel}}"),
+                (
+                    f"increase(watchdogd_notification_failures_total{{{HERE}}}{RATE}) > 0",
+                    "{{channel}} not taken",
+                ),
+            ),
+            unit="short",
+        ),
+        Panel(
             title="Sleep and clock",
             description="Seconds that this machine slept, wakes, and steps of the wall clock.",
             kind="series",
@@ -487,7 +500,6 @@ ROWS: dict[str, tuple[Panel, ...]] = {
                 (f"increase(watchdogd_clock_steps_total{{{HERE}}}{RATE})", "clock steps"),
             ),
             unit="short",
-            width=12,
         ),
         Panel(
             title="Version",
@@ -498,7 +510,6 @@ ROWS: dict[str, tuple[Panel, ...]] = {
                 (f"time() - watchdogd_start_time_seconds{{{HERE}}}", "{{instance}}: age (s)"),
             ),
             unit="none",
-            width=12,
         ),
     ),
 }

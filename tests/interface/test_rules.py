@@ -95,6 +95,8 @@ MUTANTS = {
     "any-job-is-the-agent": ("alerts", 'up{job="watchdogd"} == 0', "up == 0", "stories"),
     "ten-reconnects-are-a-storm": ("alerts", "[30m])) > 10", "[30m])) > 9", "stories"),
     "eleven-reconnects-are-none": ("alerts", "[30m])) > 10", "[30m])) > 11", "stories"),
+    "a-message-that-fails-is-an-alarm": ("alerts", "failures_total[30m])) > 3", "failures_total[30m])) > 0", "stories"),
+    "each-channel-for-itself": ("alerts", "sum without (channel) (increase(watchdogd_notification_failures_total[30m]))", "increase(watchdogd_notification_failures_total[30m])", "stories"),
     "blind-at-once": ("alerts", "        for: 15m\n", "", "stories"),
     "always-blind": ("alerts", '{state="unknown"} == 1', '{state="unknown"}', "stories"),
 }  # fmt: skip
