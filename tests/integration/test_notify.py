@@ -18,6 +18,7 @@ from tests.lab.stand_in import TOKEN, StandIn
 from tests.lab.waiting import until as until_in
 from watchdogd.app import Agent
 from watchdogd.core.words import Kind, State
+from watchdogd.loading import Source
 from watchdogd.settings import (
     Address,
     AgentSettings,
@@ -223,3 +224,23 @@ def test_the_dead_mans_switch_is_pinged_fails_with_a_person_and_logs_incidents(
     until(lambda: endpoint.lines()[-1].endswith("incident closed, host_key"), "the end")
     assert endpoint.lines().count(f"GET /{PATH_SECRET}?rid=1") == 2
     assert failures(settings, "heartbeat") == 0
+
+
+def test_another_notify_is_in_force_at_once_and_the_tunnel_stays(
+    settings: Settings, endpoint: Endpoint, tmp_path: Path
+) -> None:
+    now = [settings]
+    source = Source(path=str(tmp_path / "config.toml"), environ={}, read=lambda *_: now[0])
+    agent = Agent(settings, source=source)
+    agent.start()
+    try:
+        until(lambda: state(agent) is State.UP, "up")
+        link = agent.view().targets["a100"].dialing.up
+        url = Secret(f"http://{endpoint.address}/{PATH_SECRET}")
+        now[0] = replace(settings, notify=NotifySettings(heartbeat_url=url))
+        agent.reload()
+        until(lambda: endpoint.taken, "a ping")
+        until(lambda: failures(settings, "heartbeat") == 0, "its series")
+        assert agent.view().targets["a100"].dialing.up == link
+    finally:
+        assert agent.stop() == ()
