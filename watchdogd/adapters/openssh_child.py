@@ -20,6 +20,10 @@ _KILL_SECONDS = 2.0
 _AGAIN_SECONDS = 0.25
 _LAST_WORDS_SECONDS = 0.5
 _LONGEST_LINE = 65_536
+_AT_ONCE_BYTES = 65_536
+_UNHURRIED_SECONDS = 0.005
+"""ssh writes half a dozen lines for each channel, and to read each at once held up who opens it. Much later,
+and a hundred channels would fill the socket and hold up ssh."""
 
 
 class SshChild:
@@ -43,6 +47,9 @@ class SshChild:
         self._at_end: list[Callable[[], None]] = []
         self._news = threading.Condition()
         self._told = 0
+        self._hurry = threading.Event()
+        """Somebody waits for its words, or it has ended."""
+        self._waiting = 0
         self._reaped = False
         """From then on its number may be somebody else's."""
         # A socket, not a pipe: a jump host's master may hold the other end for ever.
@@ -79,7 +86,9 @@ class SshChild:
         """Returns when there is more news than ``seen`` (0 at first), or after so long: how many there
         are. News are words of it, and its end."""
         with self._news:
+            self._hurried(1)
             self._news.wait_for(lambda: self._told > seen, seconds)
+            self._hurried(-1)
             return self._told
 
     def when_ended(self, told: Callable[[], None]) -> None:
@@ -112,6 +121,8 @@ class SshChild:
             self._reaped = True
         self._process.wait()
         self._reaped = True
+        with self._news:
+            self._hurried(1)
         self._reader.join(_LAST_WORDS_SECONDS)
         with suppress(OSError):
             self._stderr.shutdown(socket.SHUT_RDWR)
@@ -124,10 +135,25 @@ class SshChild:
             told()
         self._tell()
 
+    def _hurried(self, more: int) -> None:
+        self._waiting += more
+        if self._waiting:
+            self._hurry.set()
+        else:
+            self._hurry.clear()
+
+    def _words(self) -> bytes:
+        data = self._stderr.recv(_AT_ONCE_BYTES)
+        if self.said.authenticated and not self._hurry.is_set():
+            self._hurry.wait(_UNHURRIED_SECONDS)
+            with suppress(BlockingIOError):
+                data += self._stderr.recv(_AT_ONCE_BYTES, socket.MSG_DONTWAIT)
+        return data
+
     def _read(self) -> None:
         begun = b""
         with suppress(OSError):
-            while data := self._stderr.recv(4096):
+            while data := self._words():
                 *lines, begun = (begun + data).split(b"\n")
                 for line in lines:
                     self.said.hear(line.decode(errors="replace").rstrip("\r"))
