@@ -62,7 +62,7 @@ class FakeLink:
         self.last_received: float | None = None
         """``None``: it speaks all the time."""
 
-    def open(self, to: Address, deadline: Deadline) -> Stream:
+    def open(self, to: Address, deadline: Deadline, first: bytes = b"") -> Stream:
         raise Transient(Cause.FORWARD_STALLED, "not in this test")
 
     def run(

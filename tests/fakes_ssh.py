@@ -28,6 +28,8 @@ from watchdogd.settings import Address
 class SocketStream:
     """``ports.Stream`` over a plain socket."""
 
+    passed = 0
+
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._ended = False
@@ -75,7 +77,7 @@ class FakeLink:
         """When something came over it last."""
         self._children: list[subprocess.Popen[bytes]] = []
 
-    def open(self, to: Address, deadline: Deadline) -> SocketStream:
+    def open(self, to: Address, deadline: Deadline, first: bytes = b"") -> SocketStream:
         self._check()
         self.opened += 1
         try:

@@ -34,7 +34,7 @@ class LocalLink:
         """Every stdio stream, in order."""
         self._alive = True
 
-    def open(self, to: Address, deadline: Deadline) -> Stream:
+    def open(self, to: Address, deadline: Deadline, first: bytes = b"") -> Stream:
         """Connects directly."""
         self._must_live()
         try:
@@ -110,6 +110,8 @@ class LocalLink:
 class LocalStream:
     """A child's stdin and stdout."""
 
+    passed = 0
+
     def __init__(self, argv: Sequence[str], env: Mapping[str, str]) -> None:
         self.child = subprocess.Popen(
             argv,
@@ -181,6 +183,8 @@ class LocalStream:
 
 class SocketStream:
     """A socket as a stream."""
+
+    passed = 0
 
     def __init__(self, sock: socket.socket) -> None:
         sock.settimeout(None)

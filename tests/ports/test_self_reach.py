@@ -34,9 +34,9 @@ class Counting:
         self._to = to
         self.opened = 0
 
-    def open(self, to: Address, deadline: object) -> object:
+    def open(self, to: Address, deadline: object, first: bytes = b"") -> object:
         self.opened += 1
-        return self._link.open(self._to or to, deadline)  # type: ignore[arg-type]
+        return self._link.open(self._to or to, deadline, first)  # type: ignore[arg-type]
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._link, name)

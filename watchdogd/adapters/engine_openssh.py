@@ -89,6 +89,7 @@ class OpensshEngine:
         child, control = self._start(name, use_agent=use_agent, address=address)
         try:
             mux = Mux(control, self._clock, name=name)
+            child.when_ended(mux.close)
             self._await_ready(child, mux, limit)
         except BaseException:
             child.end(Deadline.after(self._clock, _CLOSE_SECONDS))

@@ -22,7 +22,7 @@ from watchdogd.adapters.crew import CREW
 from watchdogd.adapters.forward_answer import Refusal, refuse
 from watchdogd.adapters.forward_slot import Slot
 from watchdogd.adapters.port_holder import conflict, loopback_family
-from watchdogd.adapters.pump import Meter, has_left, pump
+from watchdogd.adapters.pump import Meter, has_left, peek, pump
 from watchdogd.adapters.self_reach import SelfReach
 from watchdogd.adapters.waiting_server import WaitingServer
 from watchdogd.core.words import Cause
@@ -105,22 +105,15 @@ class _Tunnel(sshtunnel.SSHTunnelForwarder):  # type: ignore[misc]  # sshtunnel 
                     raise
 
             def process_request(self, request: Any, client_address: Any) -> None:
-                CREW.start(
-                    f"{owner.name}-client-{client_address[1]}",
-                    lambda: self.process_request_thread(request, client_address),
-                )
+                CREW.start(f"{owner.name}-client-{client_address[1]}", lambda: owner.serve(request))
 
         return Server
 
     def _make_ssh_forward_handler_class(self, remote: tuple[str, int]) -> type:
-        owner, tunnel_logger = self._owner, self.logger
-
         class Handler(socketserver.BaseRequestHandler):
-            remote_address = remote
-            logger = tunnel_logger
-
-            def handle(self) -> None:
-                owner.serve(self.request)
+            remote_address = (
+                remote  # all that is asked of it: ``process_request`` serves the client
+            )
 
         return Handler
 
@@ -299,6 +292,8 @@ class ListeningForward:
 
         Raises ``BlockingIOError``, which the accept loop takes as "nothing to accept".
         """
+        if self._slot.present() is not None:
+            return
         if self._slot.get(_LOOK_SECONDS if self._slot.holds() else 0.0) is None:
             if self._slot.holds():
                 raise BlockingIOError
@@ -310,7 +305,7 @@ class ListeningForward:
         self._slot.await_close(_LOOK_SECONDS)
 
     def serve(self, client: socket.socket) -> None:
-        """One accepted client to its end, in its own thread."""
+        """One accepted client to its end, in its own thread; closes it."""
         ended = threading.Event()
         with self._lock:
             self._clients[client] = ended
@@ -323,11 +318,12 @@ class ListeningForward:
         finally:
             with self._lock:
                 del self._clients[client]
+            client.close()
             ended.set()
 
     def _serve(self, client: socket.socket) -> None:
         try:
-            link, stream = self._open()
+            link, stream = self._open(client)
         except (Transient, Permanent) as error:
             told = self._refusal
             if error.cause is not Cause.LINK_LOST:
@@ -344,22 +340,23 @@ class ListeningForward:
             with self._lock:
                 del self._riding[client]
 
-    def _open(self) -> tuple[Link, Stream]:
+    def _open(self, client: socket.socket) -> tuple[Link, Stream]:
         """A stream over the present link, or over the next one if this one is dying.
 
-        No byte of the client has passed yet, so it may be asked for again without harm. Raises as
+        Without one no byte of the client has passed, so it may be asked for again without harm. Raises as
         ``Link.open``, and ``Transient(LINK_LOST)`` once the client has waited long enough.
         """
         patience = Deadline.after(self._clock, self._slot.hold + _OPEN_SECONDS)
         while True:
-            link = self._slot.get(_LOOK_SECONDS)
+            link = self._slot.present() or self._slot.get(_LOOK_SECONDS)
             if link is None and not self._slot.holds():
                 raise Transient(Cause.LINK_LOST, "no link to the server", phase="open")
             if link is None:
                 continue
             try:
                 self._not_to_us(link)
-                return link, link.open(self._remote, Deadline.after(self._clock, _OPEN_SECONDS))
+                limit = Deadline.after(self._clock, _OPEN_SECONDS)
+                return link, link.open(self._remote, limit, peek(client))
             except Transient as error:
                 if error.cause is not Cause.LINK_LOST or patience.passed():
                     raise

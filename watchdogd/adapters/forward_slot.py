@@ -21,6 +21,10 @@ class Slot:
         self._dialing = False
         self._open = True
 
+    def present(self) -> Link | None:
+        """The serving link, if there is one now; costs nothing."""
+        return self._link if self._open else None
+
     def get(self, seconds: float = 0.0) -> Link | None:
         """The serving link, waiting so long for one; ``None`` also once closed."""
         with self._changed:

@@ -80,14 +80,14 @@ class OpensshLink:
         )
         self._keepalive.start()
 
-    def open(self, to: Address, deadline: Deadline) -> MuxStream:
+    def open(self, to: Address, deadline: Deadline, first: bytes = b"") -> MuxStream:
         """See the port."""
         asked = self._clock.run()
         for _ in range(_ASKED_AGAIN):
             refused = self._child.said.refused()
             self._pulse.sent()
             try:
-                return self._stream(self._mux.forward(to.host, to.port, deadline))
+                opened = self._mux.forward(to.host, to.port, deadline, first)
             except Refused:
                 self._pulse.beat()
                 reasons = self._reasons(refused, f"{to.host}:{to.port}")
@@ -97,6 +97,9 @@ class OpensshLink:
                 raise unanswered(to, speaks=self._speaks(asked)) from error
             except _GONE as error:
                 raise lost(error, "open") from error
+            else:
+                self._mux.restock()
+                return self._stream(opened, len(first))
         raise unanswered(to, speaks=True)
 
     def run(
@@ -179,10 +182,14 @@ class OpensshLink:
                 self._pulse.beat()
         raise Refused
 
-    def _stream(self, opened: Opened) -> MuxStream:
+    def _stream(self, opened: Opened, passed: int = 0) -> MuxStream:
         self._pulse.beat()
         return MuxStream(
-            opened, clock=self._clock, fresh=self._pulse.beat, answers=self._mux.answers
+            opened,
+            clock=self._clock,
+            fresh=self._pulse.beat,
+            answers=self._mux.answers,
+            passed=passed,
         )
 
     def _reasons(self, refused: int, to: str) -> set[str]:

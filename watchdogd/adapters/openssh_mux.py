@@ -7,13 +7,13 @@ opened the channel.
 
 from __future__ import annotations
 
-import array
 import socket
 import struct
 import threading
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 
 from watchdogd.ports import Clock, Deadline
 
@@ -27,6 +27,7 @@ _REFUSALS = (0x80000002, 0x80000003)
 _NO_ESCAPE = 0xFFFFFFFF
 _LARGEST = 65_536
 _REST_SECONDS = 0.01
+_Pairs = Sequence[tuple[socket.socket, socket.socket]]
 
 
 class Refused(Exception):
@@ -51,6 +52,22 @@ class Opened:
             one.close()
 
 
+@dataclass(slots=True)
+class _Control:
+    """A connection to that ssh. Our greeting was sent."""
+
+    socket: socket.socket
+    greeted: bool = False
+    """Its own was read."""
+    pairs: _Pairs = ()
+    """Made beforehand for a client."""
+
+    def close(self) -> None:
+        self.socket.close()
+        for one in chain.from_iterable(self.pairs):
+            one.close()
+
+
 class Mux:
     """Of one ``ssh``. All methods may be called from any thread, and end by their deadline.
 
@@ -62,63 +79,109 @@ class Mux:
         self._path = path
         self._clock = clock
         self._name = name
+        self._lock = threading.Lock()
+        self._spare: _Control | None = None
+        self._closed = False
 
     def answers(self, deadline: Deadline) -> bool:
         """True if that ssh still serves its channels: so it closed none because it ended."""
         try:
-            with self._reach(deadline) as control:
-                _send(control, _GREETING, ())
-                _greeted(receive(control, deadline))
-        except (OSError, EOFError):
+            control = self._reach(deadline)
+        except OSError:
             return False
+        try:
+            _greeted(receive(control.socket, deadline))
+        except (OSError, EOFError):
+            control.socket.close()
+            return False
+        control.greeted = True
+        self._keep(control)
         return True
 
-    def forward(self, host: str, port: int, deadline: Deadline) -> Opened:
-        """A channel to a port, as seen from the server. Raises ``Refused``."""
+    def forward(self, host: str, port: int, deadline: Deadline, first: bytes = b"") -> Opened:
+        """A channel to a port, as seen from the server; ``first`` passes once it is open. If it raises, no
+        byte of it has passed, nor will; if it may have, a channel is returned that has ended. Raises
+        ``Refused``."""
         wish = _numbers(_NEW_FORWARD, 1) + _text(b"") + _text(host.encode()) + _numbers(port)
-        return self._open(wish, 2, deadline)
+        spare = self._take()
+        if spare is not None:
+            with suppress(EOFError, ConnectionError):  # ssh let go of it meanwhile
+                return self._open(spare, wish, 2, deadline, first)
+        return self._open(self._reach(deadline), wish, 2, deadline, first)
 
     def session(self, command: str, deadline: Deadline) -> Opened:
         """A command line, given to the login shell. Raises ``Refused``."""
         flags = _numbers(0, 0, 0, 0, _NO_ESCAPE)  # no terminal, X11, agent, subsystem
         wish = _numbers(_NEW_SESSION, 1) + _text(b"") + flags + _text(b"") + _text(command.encode())
-        return self._open(wish, 3, deadline)
+        return self._open(self._reach(deadline), wish, 3, deadline)
 
-    def _open(self, wish: bytes, streams: int, deadline: Deadline) -> Opened:
-        with ExitStack() as undo:
-            control = self._reach(deadline)
-            undo.callback(control.close)
-            pairs = [socket.socketpair() for _ in range(streams)]
-            for ours, theirs in pairs:
-                undo.callback(ours.close)
-                undo.callback(theirs.close)
-            # Both at once: waiting for its greeting first would cost a turn of that process and of this.
-            _send(control, _GREETING + _text(wish), [theirs for _, theirs in pairs])
-            for _, theirs in pairs:
-                theirs.close()
-            awaited = len(_GREETING) + 1
-            try:
-                _greeted(receive(control, deadline))
-                awaited = 1
-                _await_opened(control, deadline)
-            except TimeoutError:
-                self._see_off(control, awaited)
-                undo.pop_all()
-                for ours, _ in pairs:
-                    ours.close()
+    def restock(self) -> None:
+        """Have a connection ready for the next client: to take one in costs ssh two turns. Waits for nothing."""
+        if self._spare is None and not self._closed:
+            with suppress(OSError):
+                control = self._reach(Deadline.after(self._clock, 0.0))
+                control.pairs = _pairs(2, control)
+                self._keep(control)
+
+    def close(self) -> None:
+        """None is kept ready any more."""
+        with self._lock:
+            self._closed = True
+        if spare := self._take():
+            spare.close()
+
+    def _take(self) -> _Control | None:
+        with self._lock:
+            spare, self._spare = self._spare, None
+        return spare
+
+    def _keep(self, control: _Control) -> None:
+        control.socket.settimeout(None)
+        with self._lock:
+            if self._spare is None and not self._closed:
+                self._spare = control
+                return
+        control.close()
+
+    def _open(
+        self, control: _Control, wish: bytes, streams: int, deadline: Deadline, first: bytes = b""
+    ) -> Opened:
+        """``first``: so few bytes that a local socket takes them at once."""
+        ours, theirs = zip(*(control.pairs or _pairs(streams, control)), strict=True)
+        opened, given = Opened(control.socket, ours), 0
+        try:
+            if first:
+                ours[0].sendall(first)
+                given = len(first)
+            _send(control.socket, _text(wish), theirs)
+            _await_opened(control, deadline)
+        except (OSError, EOFError, Refused) as error:
+            taken = _taken(theirs[0], given)
+            if isinstance(error, TimeoutError) and not taken:
+                self._see_off(control)
+                for one in ours:
+                    one.close()
+            else:
+                opened.close()
+            if not taken:
                 raise
-            undo.pop_all()
-            control.settimeout(None)
-            return Opened(control, tuple(ours for ours, _ in pairs))
+        else:
+            control.socket.settimeout(None)
+        finally:
+            for one in theirs:
+                one.close()
+        return opened
 
-    def _reach(self, deadline: Deadline) -> socket.socket:
+    def _reach(self, deadline: Deadline) -> _Control:
         control = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self._knock(control, deadline)
+            # Its own is not waited for: that would cost a turn of that process and of this.
+            control.sendall(_GREETING)
         except BaseException:
             control.close()
             raise
-        return control
+        return _Control(control)
 
     def _knock(self, control: socket.socket, deadline: Deadline) -> None:
         while True:
@@ -132,14 +195,14 @@ class Mux:
             else:
                 return
 
-    def _see_off(self, control: socket.socket, awaited: int) -> None:
-        """Wait for the late answer, and close what it opened. Leaving sooner has ended an ssh.
-        ``awaited``: bytes until the answer has begun."""
+    def _see_off(self, control: _Control) -> None:
+        """Wait for the late answer, and close what it opened. Leaving sooner has ended an ssh."""
+        awaited = 1 if control.greeted else len(_GREETING) + 1
 
         def wait() -> None:
-            control.settimeout(None)
-            with suppress(OSError), control:
-                control.recv(awaited, socket.MSG_WAITALL)
+            control.socket.settimeout(None)
+            with suppress(OSError), control.socket as late:
+                late.recv(awaited, socket.MSG_WAITALL)
 
         threading.Thread(target=wait, name=f"{self._name}-late", daemon=True).start()
 
@@ -164,12 +227,34 @@ def _greeted(hello: bytes) -> None:
         raise OSError("this ssh speaks another version of the control protocol")
 
 
-def _await_opened(control: socket.socket, deadline: Deadline) -> None:
-    (kind,) = struct.unpack(">I", receive(control, deadline)[:4])
+def _await_opened(control: _Control, deadline: Deadline) -> None:
+    if not control.greeted:
+        _greeted(receive(control.socket, deadline))
+        control.greeted = True
+    (kind,) = struct.unpack(">I", receive(control.socket, deadline)[:4])
     if kind in _REFUSALS:
         raise Refused
     if kind != _OPENED:
         raise OSError(f"ssh answered with a message {kind:#x}")
+
+
+def _pairs(count: int, control: _Control) -> _Pairs:
+    """Our end and ssh's of each; ``control`` is closed if there is no descriptor left."""
+    try:
+        return [socket.socketpair() for _ in range(count)]
+    except OSError:
+        control.close()
+        raise
+
+
+def _taken(theirs: socket.socket, size: int) -> bool:
+    """True if ssh has read of these first bytes, which it does only once the channel is open. What it has not
+    read is taken back: it must not pass later."""
+    left = 0
+    with suppress(BlockingIOError):
+        while left < size:
+            left += len(theirs.recv(size, socket.MSG_DONTWAIT))
+    return left < size
 
 
 def _exactly(control: socket.socket, size: int, deadline: Deadline) -> bytes:
@@ -186,8 +271,8 @@ def _exactly(control: socket.socket, size: int, deadline: Deadline) -> bytes:
 def _send(control: socket.socket, message: bytes, passed: Sequence[socket.socket]) -> None:
     control.sendall(message)
     for one in passed:
-        rights = array.array("i", [one.fileno()])
-        control.sendmsg([b"\0"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+        rights = struct.pack("i", one.fileno())
+        control.sendmsg((b"\0",), ((socket.SOL_SOCKET, socket.SCM_RIGHTS, rights),))
 
 
 def _numbers(*values: int) -> bytes:

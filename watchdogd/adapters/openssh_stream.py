@@ -32,8 +32,10 @@ class MuxStream:
         clock: Clock,
         fresh: Callable[[], None],
         answers: Callable[[Deadline], bool],
+        passed: int = 0,
     ) -> None:
         """``fresh``: called when bytes came that cannot be old. ``answers``: does that ssh still live?"""
+        self.passed = passed
         self._opened = opened
         self._control = opened.control
         self._up, self._down = opened.ours[:2]

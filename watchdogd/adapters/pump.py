@@ -10,6 +10,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import TypeGuard
 
 from watchdogd.adapters.crew import CREW
 from watchdogd.ports import Stream, WideStream
@@ -20,6 +21,8 @@ _WIDE = 262_144
 """With 256 KiB in memory of our own a GB took 0.84 s of this process's time, by 32 KiB 1.03 s (measured)."""
 _NARROW = 16_384
 _FIRST_BYTES = 16_384
+_PEEK_BYTES = 4096
+"""A request's head; as much as a local socket takes at once on every system."""
 _JOIN_SECONDS = 1.0
 _LOOK_SECONDS = 0.2
 _GONE = (OSError, EOFError)
@@ -82,8 +85,17 @@ def has_left(client: socket.socket) -> bool:
         return True
 
 
+def peek(client: socket.socket) -> bytes:
+    """What the client has sent so far, 4 KiB at most; nothing of it is taken."""
+    try:
+        return client.recv(_PEEK_BYTES, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except OSError:  # told again by the next look
+        return b""
+
+
 def pump(client: socket.socket, stream: Stream, meter: Meter) -> None:
-    """Copies until both halves ended or one side is gone; closes both.
+    """Copies until both halves ended or one side is gone; closes both. What was peeked at
+    and passed with the wish for the stream is taken from the client first.
 
     A far side that really ended its half is passed on as an end. One that vanished is passed on as
     a reset: a cut answer must not look complete.
@@ -116,22 +128,27 @@ def _first_bytes(client: socket.socket, stream: Stream, meter: Meter) -> None:
     """What the client has sent while it waited is on its way before anything else. So few bytes that they
     are taken at once."""
     try:
-        data = client.recv(_FIRST_BYTES, socket.MSG_DONTWAIT)
+        data = client.recv(stream.passed or _FIRST_BYTES, socket.MSG_DONTWAIT)
     except BlockingIOError:
         return
     except OSError:  # told once: the next look would take it for an end
         stream.close()
         return
     if data:  # an end is seen again
-        stream.sendall(data)
+        if not stream.passed:
+            stream.sendall(data)
         with meter.sending() as tally:
             tally.passed = len(data)
+
+
+def _is_wide(stream: Stream) -> TypeGuard[WideStream]:
+    return hasattr(stream, "recv_into")  # to ask the protocol itself takes as long as a wake-up
 
 
 def _copy_up(client: socket.socket, stream: Stream, meter: Meter, ended: threading.Event) -> None:
     try:
         with meter.sending() as tally:
-            if isinstance(stream, WideStream):
+            if _is_wide(stream):
                 _copy_wide(client.recv_into, stream.sendall, tally)
             else:
                 _copy(client.recv, stream.sendall, tally)
@@ -146,7 +163,7 @@ def _copy_down(client: socket.socket, stream: Stream, meter: Meter) -> bool:
     """True if the far side ended its half and the client was told so."""
     with suppress(*_GONE):
         with meter.receiving() as tally:
-            if isinstance(stream, WideStream):
+            if _is_wide(stream):
                 _copy_wide(stream.recv_into, client.sendall, tally)
             else:
                 _copy(stream.recv, client.sendall, tally)

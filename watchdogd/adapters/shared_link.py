@@ -34,9 +34,9 @@ class Share:
         self._lock = threading.Lock()
         self._streams: WeakSet[Stream] = WeakSet()
 
-    def open(self, to: Address, deadline: Deadline) -> Stream:
+    def open(self, to: Address, deadline: Deadline, first: bytes = b"") -> Stream:
         """See the port."""
-        return self._kept(self._link().open(to, deadline))
+        return self._kept(self._link().open(to, deadline, first))
 
     def run(
         self,

@@ -39,6 +39,8 @@ _CONNECT_FAILED = 2
 class ChannelStream:
     """``ports.Stream`` over one channel."""
 
+    passed = 0
+
     def __init__(self, channel: paramiko.Channel, clock: Clock) -> None:
         self._channel = channel
         self._clock = clock
@@ -141,8 +143,9 @@ class SshLink:
         transport.rest()
         self._keepalive.start()
 
-    def open(self, to: Address, deadline: Deadline) -> ChannelStream:
-        """See the port."""
+    def open(self, to: Address, deadline: Deadline, first: bytes = b"") -> ChannelStream:
+        """See the port. paramiko sends nothing before the channel is open, and may block then: ``first`` is
+        left to the stream."""
         asked = self._clock.run()
         try:
             channel = self._channel(

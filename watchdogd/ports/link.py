@@ -31,6 +31,9 @@ class Stream(Protocol):
     A far side that ended its half may hear no more: engine ``openssh`` ends both (ADR 13).
     """
 
+    passed: int
+    """Bytes that went with the wish for it; all other is sent with ``sendall``."""
+
     def recv(self, size: int) -> bytes:
         """Blocks; ``b""`` = the far side ended its half, *or* the link died: see ``ended_cleanly``."""
         ...
@@ -94,8 +97,10 @@ class LinkFacts:
 class Link(Protocol):
     """One authenticated SSH connection."""
 
-    def open(self, to: Address, deadline: Deadline) -> Stream:
-        """A ``direct-tcpip`` channel to a port on the server.
+    def open(self, to: Address, deadline: Deadline, first: bytes = b"") -> Stream:
+        """A ``direct-tcpip`` channel to a port on the server. ``first`` (4 KiB at most) may go with the wish
+        for it, and passes once it is open; the stream's ``passed`` tells. If this raises, no byte of it
+        has passed, nor will.
 
         Raises ``Permanent(FORWARD_DENIED)`` or ``Transient(RUNTIME_REFUSED)`` if the far sshd
         said no (the link is proven good then), ``Transient(FORWARD_STALLED)`` if it did not
