@@ -30,9 +30,9 @@ def soon(seconds: float = SOON) -> Deadline:
 class Asked:
     """One connection, as ssh sees it."""
 
-    def __init__(self, control: socket.socket, number: int) -> None:
+    def __init__(self, control: socket.socket) -> None:
         self.control = control
-        self.number = number
+        self.wished = threading.Event()
         self.left = threading.Event()
         """It went away before it wished anything."""
         self.up = self.down = socket.socket()
@@ -74,7 +74,7 @@ class StandIn:
         with suppress(OSError):
             while True:
                 control, _ = self._listener.accept()
-                self.came.append(Asked(control, len(self.came)))
+                self.came.append(Asked(control))
                 self._threads.append(threading.Thread(target=self._talk, args=(self.came[-1],)))
                 self._threads[-1].start()
 
@@ -86,6 +86,7 @@ class StandIn:
         except (OSError, EOFError):
             asked.left.set()
             return
+        asked.wished.set()
         self.act(asked)
 
     def close(self) -> None:
@@ -163,19 +164,25 @@ def test_who_has_read_of_them_is_not_asked_again(ssh: StandIn, mux: Mux) -> None
     ssh.act = act
     ended = forward(mux)
     assert ended.ours[0].fileno() < 0
-    assert len(ssh.came) == 1
+    assert [asked.wished.is_set() for asked in ssh.came].count(True) == 1
     assert ssh.came[0].on_the_way() == b""
 
 
 def test_the_next_client_finds_a_connection_ready(ssh: StandIn, mux: Mux) -> None:
-    opened: list[int] = []
-    ssh.act = lambda asked: (opened.append(asked.number), asked.control.sendall(OPENED))[-1]
+    opened: list[Asked] = []
+
+    def act(asked: Asked) -> None:
+        opened.append(asked)
+        asked.control.sendall(OPENED)
+
+    ssh.act = act
     mux.restock()
     mux.restock()
     until(lambda: ssh.came, "the connection that is kept")
-    for _ in range(2):
+    for _ in range(2):  # the second finds none, and leaves one
         forward(mux).close()
-    assert opened == [0, 1]
+    forward(mux).close()
+    assert opened == ssh.came[:3]
 
 
 def test_one_that_ssh_let_go_costs_nobody_his_channel(ssh: StandIn, mux: Mux) -> None:
@@ -183,7 +190,7 @@ def test_one_that_ssh_let_go_costs_nobody_his_channel(ssh: StandIn, mux: Mux) ->
     until(lambda: ssh.came, "the connection that is kept")
     ssh.came[0].control.shutdown(socket.SHUT_RDWR)
     forward(mux).close()
-    assert len(ssh.came) == 2
+    assert ssh.came[1].wished.is_set()
 
 
 def test_what_proved_that_ssh_lives_is_kept_until_the_close(ssh: StandIn, mux: Mux) -> None:

@@ -365,8 +365,10 @@ class ListeningForward:
     def _not_to_us(self, link: Link) -> None:
         """Raises ``Transient(PORT_CONFLICT)`` if what ``link`` reaches is our listener: it is given up,
         as the runtime needs the port."""
+        if self._itself is None:
+            return
         deadline = Deadline.after(self._clock, _OPEN_SECONDS)
-        if self._itself is None or not self._itself.ask(link, self._remote, deadline):
+        if not self._itself.ask(link, self._remote, deadline):
             return
         error = self._back_to_us()
         if self._tunnel is not None:

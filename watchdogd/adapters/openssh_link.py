@@ -88,6 +88,7 @@ class OpensshLink:
             self._pulse.sent()
             try:
                 opened = self._mux.forward(to.host, to.port, deadline, first)
+                return self._stream(opened, len(first))
             except Refused:
                 self._pulse.beat()
                 reasons = self._reasons(refused, f"{to.host}:{to.port}")
@@ -97,9 +98,6 @@ class OpensshLink:
                 raise unanswered(to, speaks=self._speaks(asked)) from error
             except _GONE as error:
                 raise lost(error, "open") from error
-            else:
-                self._mux.restock()
-                return self._stream(opened, len(first))
         raise unanswered(to, speaks=True)
 
     def run(
@@ -189,6 +187,7 @@ class OpensshLink:
             clock=self._clock,
             fresh=self._pulse.beat,
             answers=self._mux.answers,
+            done=self._mux.restock,
             passed=passed,
         )
 

@@ -107,7 +107,9 @@ class Mux:
         if spare is not None:
             with suppress(EOFError, ConnectionError):  # ssh let go of it meanwhile
                 return self._open(spare, wish, 2, deadline, first)
-        return self._open(self._reach(deadline), wish, 2, deadline, first)
+        opened = self._open(self._reach(deadline), wish, 2, deadline, first)
+        self.restock()
+        return opened
 
     def session(self, command: str, deadline: Deadline) -> Opened:
         """A command line, given to the login shell. Raises ``Refused``."""
@@ -116,7 +118,8 @@ class Mux:
         return self._open(self._reach(deadline), wish, 3, deadline)
 
     def restock(self) -> None:
-        """Have a connection ready for the next client: to take one in costs ssh two turns. Waits for nothing."""
+        """Have a connection ready for the next client: to take one in costs ssh two turns, so it is no good
+        time while one waits for its first answer. Waits for nothing."""
         if self._spare is None and not self._closed:
             with suppress(OSError):
                 control = self._reach(Deadline.after(self._clock, 0.0))

@@ -32,9 +32,11 @@ class MuxStream:
         clock: Clock,
         fresh: Callable[[], None],
         answers: Callable[[Deadline], bool],
+        done: Callable[[], None],
         passed: int = 0,
     ) -> None:
-        """``fresh``: called when bytes came that cannot be old. ``answers``: does that ssh still live?"""
+        """``fresh``: called when bytes came that cannot be old. ``answers``: does that ssh still live?
+        ``done``: called after the close."""
         self.passed = passed
         self._opened = opened
         self._control = opened.control
@@ -42,6 +44,7 @@ class MuxStream:
         self._clock = clock
         self._fresh = fresh
         self._answers = answers
+        self._done = done
         self._told_until = clock.run() + _FRESH_SECONDS  # that it was opened is fresh enough
         self._closed = False
 
@@ -99,6 +102,7 @@ class MuxStream:
         """See the port."""
         self._closed = True
         self._opened.close()
+        self._done()
 
     def _tell(self) -> None:
         self._fresh()

@@ -6,7 +6,7 @@ wake-ups a second, on a laptop that has nothing to do.
 
 from __future__ import annotations
 
-import selectors
+import select
 import socket
 import socketserver
 import threading
@@ -30,13 +30,13 @@ class WaitingServer(socketserver.BaseServer):
         self._ended.clear()
         try:
             # Not ``select``, which takes no descriptor beyond 1023, and not ``epoll``, which costs one more.
-            with selectors.PollSelector() as selector:
-                selector.register(self, selectors.EVENT_READ)  # type: ignore[arg-type]  # nor is fileno
-                selector.register(self._woken, selectors.EVENT_READ)
-                while not self._stopping.is_set():
-                    selector.select()
-                    if not self._stopping.is_set():
-                        self._handle_request_noblock()  # type: ignore[attr-defined]  # not in the stubs
+            waiting = select.poll()
+            waiting.register(self.fileno(), select.POLLIN)  # type: ignore[attr-defined]  # not in the stubs
+            waiting.register(self._woken, select.POLLIN)
+            while not self._stopping.is_set():
+                waiting.poll()
+                if not self._stopping.is_set():
+                    self._handle_request_noblock()  # type: ignore[attr-defined]  # nor is this
         finally:
             self._ended.set()
 
