@@ -13,7 +13,8 @@ import pytest
 
 from tests.lab.waiting import until
 from watchdogd.adapters.clock import SystemClock
-from watchdogd.adapters.openssh_mux import Mux, Opened, receive
+from watchdogd.adapters.openssh_messages import receive
+from watchdogd.adapters.openssh_mux import Mux, Opened
 from watchdogd.ports import Deadline
 
 CLOCK = SystemClock()

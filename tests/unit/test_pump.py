@@ -35,6 +35,12 @@ class DyingStream(SocketStream):
         return False
 
 
+class EagerStream(SocketStream):
+    """Eight bytes went with the wish for it."""
+
+    passed = 8
+
+
 @dataclass
 class Wire:
     """client <-> pump <-> far."""
@@ -108,6 +114,22 @@ def test_a_far_end_passes_on_and_the_client_may_go_on(wire: Wire) -> None:
     wire.client.sendall(b"but I am not")
     wire.client.shutdown(socket.SHUT_WR)
     assert read_all(wire.far) == b"but I am not"
+
+
+def test_what_passed_with_the_wish_is_counted_and_not_sent_again() -> None:
+    client, accepted = connected()
+    client.sendall(b"question, and more")
+    select.select([accepted], [], [], 20)
+    wire = wire_up(EagerStream, client, accepted)
+    try:
+        client.shutdown(socket.SHUT_WR)
+        assert read_all(wire.far) == b", and more"
+        wire.far.close()
+        assert read_all(client) == b""
+        wire.thread.join(10)
+        assert wire.meter.totals() == (18, 0)
+    finally:
+        unwire(wire)
 
 
 def test_full_duplex_does_not_deadlock(wire: Wire) -> None:

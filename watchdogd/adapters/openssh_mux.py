@@ -1,31 +1,29 @@
 """The control socket of an ``ssh``, spoken to directly: a channel for the price of a local connection.
 
-The protocol is OpenSSH's own (PROTOCOL.mux, version 4 since 2010): the same that ``ssh -S`` speaks, without
-a child process for each client and command. And it tells what a child does not: whether the server
-opened the channel.
+The protocol is OpenSSH's own: the same that ``ssh -S`` speaks, without a child process for each client and
+command. And it tells what a child does not: whether the server opened the channel.
 """
 
 from __future__ import annotations
 
 import socket
-import struct
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 
+from watchdogd.adapters.openssh_messages import (
+    GREETING,
+    check_greeting,
+    forward_wish,
+    is_opened,
+    receive,
+    send,
+    session_wish,
+)
 from watchdogd.ports import Clock, Deadline
 
-_HELLO = 0x00000001
-_VERSION = 4
-_NEW_SESSION = 0x10000002
-_NEW_FORWARD = 0x10000008
-_OPENED = 0x80000006
-_EXITED = 0x80000004
-_REFUSALS = (0x80000002, 0x80000003)
-_NO_ESCAPE = 0xFFFFFFFF
-_LARGEST = 65_536
 _REST_SECONDS = 0.01
 _Pairs = Sequence[tuple[socket.socket, socket.socket]]
 
@@ -90,7 +88,7 @@ class Mux:
         except OSError:
             return False
         try:
-            _greeted(receive(control.socket, deadline))
+            check_greeting(receive(control.socket, deadline))
         except (OSError, EOFError):
             control.socket.close()
             return False
@@ -102,7 +100,7 @@ class Mux:
         """A channel to a port, as seen from the server; ``first`` passes once it is open. If it raises, no
         byte of it has passed, nor will; if it may have, a channel is returned that has ended. Raises
         ``Refused``."""
-        wish = _numbers(_NEW_FORWARD, 1) + _text(b"") + _text(host.encode()) + _numbers(port)
+        wish = forward_wish(host, port)
         spare = self._take()
         if spare is not None:
             with suppress(EOFError, ConnectionError):  # ssh let go of it meanwhile
@@ -113,9 +111,7 @@ class Mux:
 
     def session(self, command: str, deadline: Deadline) -> Opened:
         """A command line, given to the login shell. Raises ``Refused``."""
-        flags = _numbers(0, 0, 0, 0, _NO_ESCAPE)  # no terminal, X11, agent, subsystem
-        wish = _numbers(_NEW_SESSION, 1) + _text(b"") + flags + _text(b"") + _text(command.encode())
-        return self._open(self._reach(deadline), wish, 3, deadline)
+        return self._open(self._reach(deadline), session_wish(command), 3, deadline)
 
     def restock(self) -> None:
         """Have a connection ready for the next client: to take one in costs ssh two turns, so it is no good
@@ -156,7 +152,7 @@ class Mux:
             if first:
                 ours[0].sendall(first)
                 given = len(first)
-            _send(control.socket, _text(wish), theirs)
+            send(control.socket, wish, theirs)
             _await_opened(control, deadline)
         except (OSError, EOFError, Refused) as error:
             taken = _taken(theirs[0], given)
@@ -180,7 +176,7 @@ class Mux:
         try:
             self._knock(control, deadline)
             # Its own is not waited for: that would cost a turn of that process and of this.
-            control.sendall(_GREETING)
+            control.sendall(GREETING)
         except BaseException:
             control.close()
             raise
@@ -200,7 +196,7 @@ class Mux:
 
     def _see_off(self, control: _Control) -> None:
         """Wait for the late answer, and close what it opened. Leaving sooner has ended an ssh."""
-        awaited = 1 if control.greeted else len(_GREETING) + 1
+        awaited = 1 if control.greeted else len(GREETING) + 1
 
         def wait() -> None:
             control.socket.settimeout(None)
@@ -210,35 +206,12 @@ class Mux:
         threading.Thread(target=wait, name=f"{self._name}-late", daemon=True).start()
 
 
-def receive(control: socket.socket, deadline: Deadline) -> bytes:
-    """The next message. Raises ``EOFError`` at the end, ``TimeoutError``."""
-    (size,) = struct.unpack(">I", _exactly(control, 4, deadline))
-    if size > _LARGEST:
-        raise OSError("ssh sent what is no message")
-    return _exactly(control, size, deadline)
-
-
-def exit_status(message: bytes) -> int | None:
-    """The command's, if this message tells it."""
-    if len(message) == 12 and message[:4] == _numbers(_EXITED):
-        return int.from_bytes(message[8:12], "big")
-    return None
-
-
-def _greeted(hello: bytes) -> None:
-    if hello[:8] != _numbers(_HELLO, _VERSION):
-        raise OSError("this ssh speaks another version of the control protocol")
-
-
 def _await_opened(control: _Control, deadline: Deadline) -> None:
     if not control.greeted:
-        _greeted(receive(control.socket, deadline))
+        check_greeting(receive(control.socket, deadline))
         control.greeted = True
-    (kind,) = struct.unpack(">I", receive(control.socket, deadline)[:4])
-    if kind in _REFUSALS:
+    if not is_opened(receive(control.socket, deadline)):
         raise Refused
-    if kind != _OPENED:
-        raise OSError(f"ssh answered with a message {kind:#x}")
 
 
 def _pairs(count: int, control: _Control) -> _Pairs:
@@ -258,32 +231,3 @@ def _taken(theirs: socket.socket, size: int) -> bool:
         while left < size:
             left += len(theirs.recv(size, socket.MSG_DONTWAIT))
     return left < size
-
-
-def _exactly(control: socket.socket, size: int, deadline: Deadline) -> bytes:
-    found = b""
-    while len(found) < size:
-        control.settimeout(max(0.001, deadline.remaining()))
-        data = control.recv(size - len(found))
-        if not data:
-            raise EOFError("ssh ended")
-        found += data
-    return found
-
-
-def _send(control: socket.socket, message: bytes, passed: Sequence[socket.socket]) -> None:
-    control.sendall(message)
-    for one in passed:
-        rights = struct.pack("i", one.fileno())
-        control.sendmsg((b"\0",), ((socket.SOL_SOCKET, socket.SCM_RIGHTS, rights),))
-
-
-def _numbers(*values: int) -> bytes:
-    return struct.pack(f">{len(values)}I", *values)
-
-
-def _text(value: bytes) -> bytes:
-    return _numbers(len(value)) + value
-
-
-_GREETING = _text(_numbers(_HELLO, _VERSION))

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
-from watchdogd.adapters.openssh_mux import Opened, exit_status
+from watchdogd.adapters.openssh_messages import exit_status
+from watchdogd.adapters.openssh_mux import Opened
 from watchdogd.ports import Completed, Deadline
 
 _CHUNK = 65_536
