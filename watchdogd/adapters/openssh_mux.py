@@ -118,9 +118,7 @@ class Mux:
         time while one waits for its first answer. Waits for nothing."""
         if self._spare is None and not self._closed:
             with suppress(OSError):
-                control = self._reach(Deadline.after(self._clock, 0.0))
-                control.pairs = _pairs(2, control)
-                self._keep(control)
+                self._keep(self._reach(Deadline.after(self._clock, 0.0)))
 
     def close(self) -> None:
         """None is kept ready any more."""
@@ -135,11 +133,13 @@ class Mux:
         return spare
 
     def _keep(self, control: _Control) -> None:
-        control.socket.settimeout(None)
-        with self._lock:
-            if self._spare is None and not self._closed:
-                self._spare = control
-                return
+        with suppress(OSError):  # no descriptor left
+            control.socket.settimeout(None)
+            control.pairs = _pairs(2, control)
+            with self._lock:
+                if self._spare is None and not self._closed:
+                    self._spare = control
+                    return
         control.close()
 
     def _open(
