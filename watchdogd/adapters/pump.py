@@ -127,18 +127,30 @@ def reset_on_close(client: socket.socket) -> None:
 def _first_bytes(client: socket.socket, stream: Stream, meter: Meter) -> None:
     """What the client has sent while it waited is on its way before anything else. So few bytes that they
     are taken at once."""
-    try:
-        data = client.recv(stream.passed or _FIRST_BYTES, socket.MSG_DONTWAIT)
-    except BlockingIOError:
-        return
-    except OSError:  # told once: the next look would take it for an end
-        stream.close()
-        return
-    if data:  # an end is seen again
-        if not stream.passed:
+    with meter.sending() as tally:
+        try:
+            if stream.passed:
+                tally.passed = stream.passed
+                _drop(client, stream.passed)
+                return
+            data = client.recv(_FIRST_BYTES, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return
+        except _GONE:  # told once: the next look would take it for an end
+            stream.close()
+            return
+        if data:  # an end is seen again
             stream.sendall(data)
-        with meter.sending() as tally:
             tally.passed = len(data)
+
+
+def _drop(client: socket.socket, size: int) -> None:
+    """Takes so many bytes that were peeked at. Raises ``OSError`` or ``EOFError`` if it is gone."""
+    while size:
+        data = client.recv(size)
+        if not data:
+            raise EOFError
+        size -= len(data)
 
 
 def _is_wide(stream: Stream) -> TypeGuard[WideStream]:
