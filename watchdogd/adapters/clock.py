@@ -9,6 +9,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -45,6 +46,15 @@ class SleepByWall:
 _ELSEWHERE = SleepByWall(time.monotonic, time.time)
 
 
+@cache
+def _kernels_boot_id(path: Path) -> str:
+    """No process outlives its boot, and each step of each target asks. Empty where there is none."""
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
 class SystemClock:
     """Implements ``ports.Clock`` on the system's own clocks. Has no state; any thread may use it."""
 
@@ -62,10 +72,7 @@ class SystemClock:
 
     def boot_id(self) -> str:
         """The kernel's boot id, else the minute of the boot: equal within one boot, not across two."""
-        try:
-            return _BOOT_ID.read_text(encoding="ascii").strip()
-        except OSError:
-            return f"booted-{round((self.wall() - self.boot()) / 60)}"
+        return _kernels_boot_id(_BOOT_ID) or f"booted-{round((self.wall() - self.boot()) / 60)}"
 
     def chance(self) -> float:
         """Uniform in [0, 1); spreads retries, guards nothing."""
