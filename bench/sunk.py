@@ -77,7 +77,7 @@ class Sunk(Agent):
         self.steps = 0
         self.journal = SqliteJournal(str(folder / "journal.sqlite"))
         self.files = CountedFiles(folder / "events", file_bytes=file_bytes, total_bytes=total_bytes)
-        self.recorder = Recorder(self.files, tuple, version="0.0")
+        self.recorder = Recorder(self.files, lambda target: (), version="0.0")
         self.memory = MemoryKeeper(self.journal.remember)
         self.metrics = MetricsSink(
             {TARGET: self.policy}, probes=DECLARED_CAUSES, started_wall=1.0, version="0.0"

@@ -70,7 +70,7 @@ def make(disk: Disk) -> Iterator[Callable[..., Recorder]]:
 
     def one(*secrets: str, queued: int = 2000) -> Recorder:
         held = [Secret(text) for text in secrets]
-        made.append(Recorder(disk, lambda: held, version="1.2", queued=queued))
+        made.append(Recorder(disk, lambda target: held, version="1.2", queued=queued))
         return made[-1]
 
     yield one
@@ -106,7 +106,7 @@ def test_every_step_is_written_after_what_it_needs(
 
 def test_each_file_replays_by_itself(tmp_path: Path) -> None:
     files = EventFiles(tmp_path, file_bytes=60_000)
-    recorder = Recorder(files, list, version="1")
+    recorder = Recorder(files, lambda target: (), version="1")
     world = World(recorder=recorder).start()
     for _ in range(20):  # a busy disk is not what is looked at: the queue never overflows
         world.play(300)
@@ -148,7 +148,7 @@ def test_no_secret_is_in_it_wherever_it_stood(disk: Disk, make: Callable[..., Re
 
 def test_a_token_that_changes_is_masked_from_then_on(disk: Disk) -> None:
     held: list[Secret] = []
-    recorder = Recorder(disk, lambda: held, version="1")
+    recorder = Recorder(disk, lambda target: held, version="1")
     recorder.start()
     world = World(recorder=recorder)
     said = DialFailed(number=1, cause=Cause.AUTH, permanent=False, reached=True, detail=TOKEN)
@@ -239,7 +239,7 @@ def test_closed_before_it_began_it_leaves_nothing(make: Callable[..., Recorder])
 
 
 def test_the_file_is_there_for_its_owner_only(tmp_path: Path) -> None:
-    recorder = Recorder(EventFiles(tmp_path / "events"), list, version="1")
+    recorder = Recorder(EventFiles(tmp_path / "events"), lambda target: (), version="1")
     recorder.start()
     World(recorder=recorder).start().play(5)
     assert recorder.close(SOON)

@@ -11,6 +11,7 @@ import os
 import re
 import secrets
 import shlex
+from collections.abc import Callable
 from contextlib import suppress
 
 from watchdogd.adapters.file_signature import Signature, signature
@@ -28,17 +29,32 @@ class TokenFile:
     """The files of one target. Raises ``Permanent(RUNTIME_AUTH)`` with ``mend`` if one cannot be used.
 
     ``state_path``: where the made token is kept; the learned one lies beside it. ``configured``: the
-    user's ``token_file``; it wins over both and is never written.
+    user's ``token_file``; it wins over both and is never written. ``noted`` is called whenever another
+    token is known here, before anybody is given it.
     """
 
-    def __init__(self, state_path: str, configured: str | None) -> None:
+    def __init__(
+        self,
+        state_path: str,
+        configured: str | None,
+        noted: Callable[[], None] = lambda: None,
+    ) -> None:
         self._pinned = state_path
         self._learned = f"{state_path}.learned"
         self._configured = configured
+        self._noted = noted
         self._kept: dict[str, tuple[Signature, Secret]] = {}
+        self._given: Secret | None = None
 
     def current(self) -> Secret | None:
         """The configured token, else the learned one, else the pinned one, else ``None``."""
+        token = self._current()
+        if token != self._given:
+            self._given = token
+            self._noted()
+        return token
+
+    def _current(self) -> Secret | None:
         if self._configured is not None:
             return self._configured_token(self._configured)
         for path in (self._learned, self._pinned):
@@ -55,6 +71,7 @@ class TokenFile:
         if token is None:
             token = Secret(secrets.token_hex(_MADE_BYTES))
             _write(self._pinned, token)
+        self._noted()
         return token
 
     def learn(self, token: Secret) -> None:
@@ -67,8 +84,9 @@ class TokenFile:
         if token == _read(self._pinned):
             with suppress(FileNotFoundError):
                 os.unlink(self._learned)
-            return
-        _write(self._learned, token)
+        else:
+            _write(self._learned, token)
+        self._noted()
 
     def _look(self, path: str) -> Secret | None:
         """As ``_read``, but a file that did not change is not read again: whoever writes a line asks

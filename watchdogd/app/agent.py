@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -29,6 +28,7 @@ from watchdogd.app.changes import Changes, compare, impossible
 from watchdogd.app.doors import Door, Doors
 from watchdogd.app.exchange import exchange
 from watchdogd.app.health import health
+from watchdogd.app.held import HeldSecrets, InForce
 from watchdogd.app.hooks import NO_HOOKS, Hooks
 from watchdogd.app.network import Network
 from watchdogd.app.notifying import Notifying
@@ -41,12 +41,12 @@ from watchdogd.core import machine
 from watchdogd.core.events import FilesChanged
 from watchdogd.core.model import Policy, View
 from watchdogd.core.words import Outcome
-from watchdogd.errors import ConfigError, WatchdogdError
-from watchdogd.loading import Source, config_secrets
+from watchdogd.errors import ConfigError
+from watchdogd.loading import Source
 from watchdogd.loop import INBOX_WAIT, STALL_SECONDS, Inbox, Loop, env_of
 from watchdogd.ports import Clock, Deadline, Sink
 from watchdogd.probes import DECLARED_CAUSES
-from watchdogd.settings import Secret, Settings
+from watchdogd.settings import Settings
 from watchdogd.sinks.log import LogSink
 from watchdogd.sinks.memory import MemoryKeeper
 from watchdogd.sinks.metrics import MetricsSink
@@ -72,6 +72,12 @@ class _InForce:
 
     settings: Settings
     targets: Mapping[str, InService]
+    secrets: InForce
+
+
+def _in_force(settings: Settings, targets: Mapping[str, InService]) -> _InForce:
+    tokens = {name: one.parts.tokens for name, one in targets.items()}
+    return _InForce(settings=settings, targets=targets, secrets=(settings, tokens))
 
 
 class Agent:
@@ -108,6 +114,10 @@ class Agent:
         self._journal = SqliteJournal(str(folders.journal_path(self._state)))
         self._starts = Starts(self._journal, self._clock)
         self._network = Network(settings.agent.canaries, lambda: self._now.targets, self._clock)
+        self.secrets = HeldSecrets(
+            lambda: self._now.secrets, self._clock, lambda: self._notifier.secrets()
+        )
+        """Whoever writes a line asks it first."""
         self._builder = self._make_builder(dry_run=dry_run, harmless_only=harmless_only)
         self._now = self._first_targets(settings, known)
         self._recent = RecentFacts()
@@ -126,7 +136,7 @@ class Agent:
         self._notifier.use(settings.notify, self._policies())
         self._recorder = Recorder(
             EventFiles(folders.events_folder(self._state)),
-            self.secrets,
+            self.secrets.at_step,
             version=version("watchdogd"),
         )
         self._loop = self._make_loop(sinks, idle_seconds)
@@ -205,16 +215,6 @@ class Agent:
         """All targets, as of the last step."""
         return self._loop.view()
 
-    def secrets(self) -> Iterator[Secret]:
-        """The tokens held now, and the configuration's own: they must not be written anywhere."""
-        yield from config_secrets(self._now.settings)
-        yield from self._notifier.secrets()
-        for one in self._now.targets.values():
-            with suppress(WatchdogdError, OSError):
-                token = one.parts.tokens.current()
-                if token is not None:
-                    yield token
-
     def unready(self) -> tuple[str, ...]:
         """The targets that had no verdict since the start, one line each."""
         for name, state in self.view().targets.items():
@@ -256,7 +256,7 @@ class Agent:
         return changes
 
     def _moved(self, new: Settings, after: Mapping[str, InService]) -> None:
-        self._now = _InForce(settings=new, targets=after)
+        self._now = _in_force(new, after)
         self._network.canaries.use(new.agent.canaries)
         self._workers.resize(WORKERS_A_TARGET * (1 + len(after)))
         self._judged &= after.keys()
@@ -283,6 +283,7 @@ class Agent:
             canaries=self._network.canaries,
             redact=Redactor(self.secrets).text,
             servers=SshServers(self._clock),
+            token_noted=self.secrets.noted,
             observe=dry_run,
             harmless_only=harmless_only,
         )
@@ -309,7 +310,7 @@ class Agent:
             private_folder(folders.control_socket(self._state).parent)
             self._builder.end_orphans()
             targets = self._builder.make(settings.targets, known)
-            return _InForce(settings=settings, targets=targets)
+            return _in_force(settings, targets)
         except BaseException:
             self._lock.close()
             raise

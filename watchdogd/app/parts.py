@@ -71,6 +71,8 @@ class Places:
     canaries: AskCanaries
     servers: SshServers
     """Where targets of one server meet."""
+    token_noted: Callable[[], None] = lambda: None
+    """Called when a token became known."""
 
 
 def parts_of(
@@ -141,7 +143,7 @@ def _behind(
     elif engine is None:
         engine = open_container_engine(links.current, str(places.socket_folder), clock)
     tmux = Tmux(links.current, clock)
-    tokens = TokenFile(str(places.token_path), target.runtime.token_file)
+    tokens = TokenFile(str(places.token_path), target.runtime.token_file, places.token_noted)
     route = Route(plan.first_hop or plan.host)
     reach = Reach(
         target=target,

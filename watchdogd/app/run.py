@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum
 from importlib.metadata import version
@@ -81,9 +81,9 @@ def run_agent(
     first = FirstRound(kinds, lambda: news.put(End.DONE))
     made: list[Agent] = []
 
-    def secrets() -> Iterator[Secret]:
+    def secrets() -> Iterable[Secret]:
         """A server's text in a detail may carry a token; before the agent is there none is held."""
-        return made[0].secrets() if made else iter(config_secrets(settings))
+        return made[0].secrets() if made else config_secrets(settings)
 
     _log_as(settings, secrets)  # now: what the agent finds while it is made is told as all else is
     redactor = Redactor(secrets)

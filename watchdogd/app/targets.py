@@ -105,6 +105,8 @@ class Builder:
     redact: Callable[[str], str]
     """Takes secrets out of what programs of this machine print."""
     servers: SshServers
+    token_noted: Callable[[], None]
+    """Called when a token became known."""
     observe: bool = False
     """Whatever the mode: only say what would be done."""
     harmless_only: bool = False
@@ -206,4 +208,5 @@ class Builder:
             agent_health=self.agent_health,
             canaries=self.canaries,
             servers=self.servers,
+            token_noted=self.token_noted,
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -19,13 +19,16 @@ from watchdogd.core.commands import Command
 from watchdogd.core.events import Event
 from watchdogd.core.model import Env, Policy, TargetState
 from watchdogd.eventlog import SCHEMA, Began, Line, Missed, Opened, Retuned, Stepped, written
-from watchdogd.sinks.redact import Redactor, Secrets
+from watchdogd.settings import Secret
+from watchdogd.sinks.redact import Redactor
 
 log = logging.getLogger(__name__)
 
 QUEUED = 2000
 """Steps that wait for the disk: minutes of a busy agent."""
 _REMEMBERED = 2000
+SecretsAt = Callable[[str], Iterable[Secret]]
+"""Given a target's name."""
 
 
 class Files(Protocol):
@@ -55,9 +58,10 @@ class Recorder:
     """Implements ``ports.Recorder``. ``stepped`` is called by one thread."""
 
     def __init__(
-        self, files: Files, secrets: Secrets, *, version: str, queued: int = QUEUED
+        self, files: Files, secrets: SecretsAt, *, version: str, queued: int = QUEUED
     ) -> None:
-        """``secrets``: asked at each step for the texts that must not be written."""
+        """``secrets``: asked at each step of a target for the texts that must not be written. One that
+        gives the same object again says that they are the same."""
         self._files = files
         self._version = version
         self._texts = _Texts(secrets)
@@ -128,7 +132,7 @@ class Recorder:
     def _write(self, step: _Step) -> None:
         if fresh := self._files.begin():
             self._known.clear()
-        texts = self._texts.now()
+        texts = self._texts.now(step.target)
         lines = self._lines(step, fresh=fresh)
         self._files.append(b"".join(written(line, texts) for line in lines))
         self._known[step.target] = (step.after, step.policy)
@@ -168,19 +172,19 @@ class Recorder:
 class _Texts:
     """Redacts the texts of lines. Most come again and again, so what became of each is remembered."""
 
-    def __init__(self, secrets: Secrets) -> None:
+    def __init__(self, secrets: SecretsAt) -> None:
         self._secrets = secrets
-        self._held: tuple[str, ...] = ()
+        self._held: tuple[Secret, ...] = ()
         self._redactor = Redactor(tuple)
         self._remembered: dict[str, str] = {}
 
-    def now(self) -> _Texts:
+    def now(self, target: str) -> _Texts:
         """The same, with the secrets of this moment. Raises what ``secrets`` raises."""
-        secrets = tuple(self._secrets())
-        held = tuple(sorted(secret.reveal() for secret in secrets))
-        if held != self._held or len(self._remembered) > _REMEMBERED:
-            self._held, self._remembered = held, {}
-            self._redactor = Redactor(lambda: secrets)
+        held = tuple(self._secrets(target))  # of a tuple, itself
+        if len(self._remembered) > _REMEMBERED or (held is not self._held and held != self._held):
+            self._remembered = {}
+            self._redactor = Redactor(lambda: held)
+        self._held = held
         return self
 
     def __call__(self, name: str, text: str) -> str:

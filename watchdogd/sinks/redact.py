@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from urllib.parse import quote
 
 from watchdogd.settings import Secret
@@ -40,40 +40,50 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """The text without secrets. Raises what ``secrets`` raises: better no line than a token in one."""
-        for secret in self._held():
-            text = text.replace(secret, MASK)
-        text = _PEM.sub(MASK, text)
-        for pattern, instead in _PATTERNS:
-            text = pattern.sub(instead, text)
-        return text
+        return _text(text, self._held())
 
-    def value(self, value: object, depth: int = 0) -> object:
-        """The same value in plain types, redacted: objects become their (redacted) ``repr``."""
-        if value is None or isinstance(value, bool | int | float):
-            return value
-        if isinstance(value, str):
-            return self.text(value)
-        if depth >= _DEPTH:
-            return "..."
-        if isinstance(value, Mapping):
-            return {
-                self.text(str(key)): self._field(str(key), inner, depth + 1)
-                for key, inner in value.items()
-            }
-        if isinstance(value, list | tuple | set | frozenset):
-            return [self.value(inner, depth + 1) for inner in value]
-        if isinstance(value, bytes | bytearray):
-            return self.text(bytes(value).decode("utf-8", "replace"))
-        return self.text(repr(value))
-
-    def _field(self, key: str, value: object, depth: int) -> object:
-        # A number, a flag or an empty field under a telling name is a fact about it, not the secret.
-        if _KEY.search(key) and isinstance(value, str | bytes | list | tuple | Mapping) and value:
-            return MASK
-        return self.value(value, depth)
+    def value(self, value: object) -> object:
+        """The same value in plain types, redacted: objects become their (redacted) ``repr``. ``secrets`` is
+        asked once. Raises as ``text``."""
+        return _value(value, self._held(), 0)
 
     def _held(self) -> list[str]:
         known = [text for secret in self._secrets() if len(text := secret.reveal()) >= _SHORTEST]
         quoted = [quote(text, safe="") for text in known]
         # A longer one may contain a shorter one: that one goes first.
         return sorted({*known, *quoted}, key=len, reverse=True)
+
+
+def _text(text: str, held: Sequence[str]) -> str:
+    for secret in held:
+        text = text.replace(secret, MASK)
+    text = _PEM.sub(MASK, text)
+    for pattern, instead in _PATTERNS:
+        text = pattern.sub(instead, text)
+    return text
+
+
+def _value(value: object, held: Sequence[str], depth: int) -> object:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, str):
+        return _text(value, held)
+    if depth >= _DEPTH:
+        return "..."
+    if isinstance(value, Mapping):
+        return {
+            _text(str(key), held): _field(str(key), inner, held, depth + 1)
+            for key, inner in value.items()
+        }
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_value(inner, held, depth + 1) for inner in value]
+    if isinstance(value, bytes | bytearray):
+        return _text(bytes(value).decode("utf-8", "replace"), held)
+    return _text(repr(value), held)
+
+
+def _field(key: str, value: object, held: Sequence[str], depth: int) -> object:
+    # A number, a flag or an empty field under a telling name is a fact about it, not the secret.
+    if _KEY.search(key) and isinstance(value, str | bytes | list | tuple | Mapping) and value:
+        return MASK
+    return _value(value, held, depth)
