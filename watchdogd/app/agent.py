@@ -73,11 +73,14 @@ class _InForce:
     settings: Settings
     targets: Mapping[str, InService]
     secrets: InForce
+    keys: frozenset[Path]
+    """The files that some target's login depends on."""
 
 
 def _in_force(settings: Settings, targets: Mapping[str, InService]) -> _InForce:
     tokens = {name: one.parts.tokens for name, one in targets.items()}
-    return _InForce(settings=settings, targets=targets, secrets=(settings, tokens))
+    keys = frozenset(path for one in targets.values() for path in one.files())
+    return _InForce(settings=settings, targets=targets, secrets=(settings, tokens), keys=keys)
 
 
 class Agent:
@@ -349,19 +352,16 @@ class Agent:
         return one.tunnel() if one is not None else TunnelFacts()
 
     def _watched(self) -> set[Path]:
-        keys = {path for one in self._now.targets.values() for path in one.files()}
-        return keys | set(self._source.files() if self._source is not None else ())
+        return {*self._now.keys, *(self._source.files() if self._source is not None else ())}
 
     def _folders(self) -> tuple[Path, ...]:
         return self._source.folders() if self._source is not None else ()
 
     def _files_changed(self, changed: frozenset[Path]) -> None:
-        keys = set[Path]()
         for one in self._now.targets.values():
-            keys |= one.files()
             if changed & one.files():
                 one.letters.post(FilesChanged())
-        if changed - keys:
+        if changed - self._now.keys:
             self._reload.wish()
 
     def _open_web(self) -> Door:
