@@ -4,7 +4,9 @@ In the flow: the loop's commands become jobs here; their answers go back into th
 A thread cannot be stopped from outside, so at its deadline a job is *answered*, not ended. A job that
 hangs on is counted, its late result is logged and dropped, and its place in the pool is given to
 another thread, so that one wedged call starves nobody. A job goes to the thread that worked last: those
-that a burst needed are then idle long enough to end, however regularly the few others work.
+that a burst needed are then idle long enough to end, however regularly the few others work. The first job
+that an answer submits stays in the answer's thread, which is free a moment later: a lane of probes is one
+thread's work, and wakes no other.
 """
 
 from __future__ import annotations
@@ -80,6 +82,14 @@ class _Seat:
     job: Job | None = None
 
 
+class _Own(threading.local):
+    """Of one thread of the pool."""
+
+    answering = False
+    """It gives an answer, and goes on with what that submits first."""
+    next: Job | None = None
+
+
 class Workers:
     """At most ``limit`` threads for jobs that keep their deadlines; made when needed, named ``worker-N``.
 
@@ -100,6 +110,7 @@ class Workers:
         self._names = itertools.count(1)
         self._threads: set[threading.Thread] = set()
         self._busy: set[Job] = set()
+        self._own = _Own()
         self._seats: list[_Seat] = []  # of idle threads; the one that worked last comes last
         self._hung = 0
         self._closed = False
@@ -124,7 +135,9 @@ class Workers:
             heapq.heappush(self._due, (made.at, next(self._order), made))
             if self._due[0][2] is made:
                 self._new_due.notify()
-            if self._seats:
+            if self._own.answering and self._own.next is None and not self._waiting:
+                self._own.next = made
+            elif self._seats:
                 self._call(self._seats.pop(), made)
             else:
                 self._waiting.append(made)
@@ -194,11 +207,16 @@ class Workers:
         finally:
             with self._lock:
                 self._threads.discard(threading.current_thread())
+                if self._own.next is not None:  # the answer broke, and with it this thread
+                    self._waiting.append(self._own.next)
+                    self._staff()
 
     def _next(self) -> Job | None:
         with self._lock:
             while not self._closed:
-                job = self._waiting.popleft() if self._waiting else self._given()
+                job, self._own.next = self._own.next, None
+                if job is None:
+                    job = self._waiting.popleft() if self._waiting else self._given()
                 if job is None or self._closed:
                     return None
                 if not job.answered:
@@ -231,7 +249,9 @@ class Workers:
                 self._hung -= 1
             late, job.answered = job.answered or self._closed, True
         if not late:
+            self._own.answering = True
             job.answer(answer)
+            self._own.answering = False
         elif job.hung:
             log.warning("job %s ended after its deadline; its result is dropped", job.name)
 

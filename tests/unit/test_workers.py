@@ -192,3 +192,47 @@ def test_the_threads_of_a_burst_end_though_another_one_is_never_idle_for_long() 
     until(alone)
     burst(pool, 4)
     assert pool.close(SOON) == ()
+
+
+def test_what_an_answer_submits_first_is_done_by_the_same_thread(workers: Workers) -> None:
+    done: queue.Queue[tuple[str, int]] = queue.Queue()
+    both = threading.Barrier(2)
+
+    def note(name: str) -> None:
+        both.wait(SOON)  # the second one must not wait for the first
+        done.put((name, threading.get_ident()))
+
+    def then(_: Answer[int]) -> None:
+        workers.submit("first", lambda: note("first"), SOON, lambda answer: None)
+        workers.submit("second", lambda: note("second"), SOON, lambda answer: None)
+        done.put(("answer", threading.get_ident()))
+
+    workers.submit("job", lambda: 1, SOON, then)
+    found = dict(done.get(timeout=SOON) for _ in range(3))
+    assert found["first"] == found["answer"] != found["second"]
+
+
+def test_a_job_that_waits_comes_before_what_an_answer_submits(gate: threading.Event) -> None:
+    pool = Workers(SystemClock(), limit=1)
+    order: queue.Queue[str] = queue.Queue()
+
+    def then(_: Answer[bool]) -> None:
+        pool.submit("new", lambda: order.put("new"), SOON, lambda answer: None)
+
+    pool.submit("held", gate.wait, SOON, then)
+    pool.submit("old", lambda: order.put("old"), SOON, lambda answer: None)
+    gate.set()
+    assert [order.get(timeout=SOON), order.get(timeout=SOON)] == ["old", "new"]
+    assert pool.close(SOON) == ()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_answer_that_breaks_takes_no_job_with_it(
+    workers: Workers, answers: queue.Queue[Answer[str]]
+) -> None:
+    def then(_: Answer[int]) -> None:
+        workers.submit("job", lambda: "done", SOON, answers.put)
+        raise ZeroDivisionError
+
+    workers.submit("job", lambda: 1, SOON, then)
+    assert answers.get(timeout=SOON) == Value("done")
