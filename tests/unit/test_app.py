@@ -182,6 +182,26 @@ def test_health_sees_that_descriptors_run_out(monkeypatch: pytest.MonkeyPatch) -
     assert "file descriptors are in use" in health(lambda: "", lambda: 0.0, 10.0)
 
 
+def test_descriptors_are_listed_only_where_their_number_is_not_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    listed = []
+
+    def used() -> int:
+        listed.append(7)
+        return 7
+
+    monkeypatch.setattr(health_module, "_used", used)
+    monkeypatch.setattr(health_module, "_told", lambda: 7)
+    assert health(lambda: "", lambda: 0.0, 10.0) == ""
+    assert not listed
+    monkeypatch.setattr(health_module, "_told", lambda: 0)
+    assert health(lambda: "", lambda: 0.0, 10.0) == ""
+    monkeypatch.setattr(health_module, "_told", lambda: 2**62)  # no such number: looked at closely
+    assert health(lambda: "", lambda: 0.0, 10.0) == ""
+    assert len(listed) == 2
+
+
 # -------------------------------------------------------------------- doors
 
 
