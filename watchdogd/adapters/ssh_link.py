@@ -14,6 +14,7 @@ from contextlib import suppress
 import paramiko
 
 from watchdogd.adapters.bounded import within
+from watchdogd.adapters.crew import CREW
 from watchdogd.adapters.keepalive import GUESS_SECONDS, Keepalive
 from watchdogd.adapters.remote_command import remote_command
 from watchdogd.adapters.ssh_packets import StampedPacketizer
@@ -31,6 +32,7 @@ from watchdogd.ports import Clock, Completed, Deadline, LinkFacts, LinkNews
 from watchdogd.settings import Address
 
 _CHUNK = 32_768
+"""What a command is given to read goes with its start if it is no longer: it fits into sshd's window."""
 _CLOSE_SECONDS = 1.0
 _PROHIBITED = 1
 _CONNECT_FAILED = 2
@@ -97,15 +99,23 @@ class _Transcript:
         self._limit = limit
         self.kept = bytearray()
         self.truncated = False
-        self.thread = threading.Thread(target=self._read, name=name, daemon=True)
-        self.thread.start()
+        self._ended = threading.Event()
+        CREW.start(name, self._read)
+
+    def await_end(self, deadline: Deadline) -> None:
+        """Raises ``TimeoutError``."""
+        if not self._ended.wait(deadline.remaining()):
+            raise TimeoutError("the command's output did not end in time")
 
     def _read(self) -> None:
-        with suppress(*GONE):
-            while data := self._receive(_CHUNK):
-                room = self._limit - len(self.kept)
-                self.kept += data[:room]
-                self.truncated = self.truncated or len(data) > room
+        try:
+            with suppress(*GONE):
+                while data := self._receive(_CHUNK):
+                    room = self._limit - len(self.kept)
+                    self.kept += data[:room]
+                    self.truncated = self.truncated or len(data) > room
+        finally:
+            self._ended.set()
 
 
 class SshLink:
@@ -139,7 +149,6 @@ class SshLink:
             unanswered=lambda: packetizer.pulse.unanswered,
             guess=guess,
         )
-        packetizer.pulse.stir = self._keepalive.stir
         transport.rest()
         self._keepalive.start()
 
@@ -172,17 +181,20 @@ class SshLink:
     ) -> Completed:
         """See the port."""
         asked = self._clock.run()
-        channel = self._exec(remote_command(argv, deadline.remaining()), argv[0], deadline)
+        short = len(stdin) <= _CHUNK
+        command = remote_command(argv, deadline.remaining())
+        channel = self._exec(command, argv[0], deadline, stdin=stdin if short else None)
         name = f"{self._name}-exec"
         outputs = (
             _Transcript(channel.recv, limit, name),
             _Transcript(channel.recv_stderr, limit, name),
         )
         try:
-            self._feed(channel, stdin, deadline)
+            if not short:
+                within(deadline, name, lambda: _feed(channel, stdin), errors=GONE)
             for output in outputs:
-                output.thread.join(deadline.remaining())
-            status = within(deadline, name, channel.recv_exit_status, errors=GONE)
+                output.await_end(deadline)
+            status = self._status(channel, name, deadline)
         except TimeoutError as error:
             raise wedged(argv[0], speaks=self._speaks(asked)) from error
         except GONE as error:
@@ -235,12 +247,17 @@ class SshLink:
             errors=GONE,
         )
 
-    def _exec(self, command: str, shown: str, deadline: Deadline) -> paramiko.Channel:
+    def _exec(
+        self, command: str, shown: str, deadline: Deadline, *, stdin: bytes | None = None
+    ) -> paramiko.Channel:
+        """``stdin``: all that the command is given to read; ``None``: that comes later."""
         asked = self._clock.run()
 
         def start() -> paramiko.Channel:
             channel = self._transport.open_session()
             channel.exec_command(command)
+            if stdin is not None:
+                _feed(channel, stdin)
             return channel
 
         try:
@@ -252,18 +269,21 @@ class SshLink:
         except GONE as error:
             raise lost(error, "exec") from error
 
-    def _feed(self, channel: paramiko.Channel, stdin: bytes, deadline: Deadline) -> None:
-        def feed() -> None:
-            # A command may end without reading all of its input.
-            with suppress(*GONE):
-                channel.sendall(stdin)
-            with suppress(*GONE):
-                channel.shutdown_write()
-
-        within(deadline, f"{self._name}-exec", feed, errors=GONE)
+    def _status(self, channel: paramiko.Channel, name: str, deadline: Deadline) -> int:
+        if channel.exit_status_ready():
+            return channel.recv_exit_status()
+        return within(deadline, name, channel.recv_exit_status, errors=GONE)
 
     def _speaks(self, asked: float) -> bool:
         return self.alive() and self._packetizer.pulse.speaks(asked, self._silence)
+
+
+def _feed(channel: paramiko.Channel, stdin: bytes) -> None:
+    # A command may end without reading all of its input.
+    with suppress(*GONE):
+        channel.sendall(stdin)
+    with suppress(*GONE):
+        channel.shutdown_write()
 
 
 def _open_refused(to: Address, error: paramiko.ChannelException) -> Permanent | Transient:
