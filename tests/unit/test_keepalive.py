@@ -10,9 +10,25 @@ import pytest
 
 from tests.fakes_clock import FakeClock
 from watchdogd.adapters.keepalive import LEAST_SECONDS, AnswerTime, Keepalive
+from watchdogd.adapters.ticker import Ticked, Ticker
 
 LOOK = 0.25
 SOON = 5.0
+
+
+class Still(Ticker):
+    """Ticks when a test does."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(clock)
+        self.ticked: list[Ticked] = []
+
+    def add(self, one: Ticked) -> None:
+        self.ticked.append(one)
+
+    def remove(self, one: Ticked) -> None:
+        if one in self.ticked:
+            self.ticked.remove(one)
 
 
 class Line:
@@ -113,6 +129,7 @@ class Scene:
 
     def __init__(self, interval: float = 60.0, guess: float = 0.1) -> None:
         self.line = Line(FakeClock())
+        self.ticker = Still(self.line.clock)
         self.keepalive = Keepalive(
             self.line,
             lambda: self.line.last_received,
@@ -122,6 +139,7 @@ class Scene:
             name="test",
             unanswered=lambda: self.line.unanswered,
             guess=guess,
+            ticker=self.ticker,
         )
         self.line.taken = lambda: self.keepalive.round_trip is not None
 
@@ -303,35 +321,96 @@ class Patience(Line):
         return super().await_end(seconds)
 
 
-def test_the_watcher_rests_while_nothing_is_to_come_and_is_woken_by_what_is_sent() -> None:
-    scene = Scene()
-    scene.line = line = Patience(FakeClock())
-    scene.keepalive = keepalive = Keepalive(
-        line,
-        lambda: line.last_received,
-        interval=60.0,
-        clock=line.clock,
-        news=line,
-        name="test",
-        unanswered=lambda: line.unanswered,
-        guess=0.1,
-    )
-    line.taken = lambda: keepalive.round_trip is not None
-    stirred: list[float] = []
-    line.stir = lambda: stirred.append(line.clock.run())  # type: ignore[method-assign]
-    with scene:
-        line.answer()
-        line.play((LOOK, False), (LOOK, False))
-        assert line.waits[-1] > 2 * LOOK
+class Resting(Scene):
+    """All is answered, and the watcher rests. ``stirred``: when it was woken."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.line = line = Patience(FakeClock())
+        self.waits = line.waits
+        self.keepalive = keepalive = Keepalive(
+            line,
+            lambda: line.last_received,
+            interval=60.0,
+            clock=line.clock,
+            news=line,
+            name="test",
+            unanswered=lambda: line.unanswered,
+            guess=0.1,
+            ticker=self.ticker,
+        )
+        line.taken = lambda: keepalive.round_trip is not None
+        self.stirred: list[float] = []
+        line.stir = lambda: self.stirred.append(line.clock.run())  # type: ignore[method-assign]
+
+    def __enter__(self) -> Line:
+        super().__enter__()
+        self.line.answer()
+        self.line.play((LOOK, False), (LOOK, False))
+        assert self.waits[-1] > 2 * LOOK
+        self.stirred.clear()
+        return self.line
+
+    def tick(self) -> None:
+        self.keepalive.tick(self.line.clock.run())
+
+
+def test_the_watcher_rests_while_nothing_is_to_come_and_a_tick_wakes_it() -> None:
+    scene = Resting()
+    with scene as line:
+        scene.tick()
+        assert scene.stirred == []
         line.unanswered = line.clock.run()
-        keepalive.stir()
-        keepalive.stir()
-        assert stirred[-1:] == [line.clock.run()]
+        scene.tick()
+        scene.tick()
+        assert scene.stirred == [line.clock.run()]
         line.play((0.0, False))
-        assert line.waits[-1] == LOOK
-        told = len(stirred)
-        keepalive.stir()
-        assert len(stirred) == told
+        assert scene.waits[-1] == LOOK
+        scene.tick()
+        assert len(scene.stirred) == 1
+
+
+def test_a_wake_of_the_machine_is_found_by_a_tick() -> None:
+    scene = Resting()
+    with scene as line:
+        line.clock.sleep(3600)
+        scene.tick()
+        assert len(scene.stirred) == 1
+        line.play((0.0, False))
+        line.await_question()
+
+
+def test_what_was_sent_just_after_a_tick_is_called_late_in_time() -> None:
+    scene = Resting()
+    with scene as line:
+        line.unanswered = line.clock.run()
+        line.clock.pass_by(0.45)
+        scene.tick()
+        line.play((0.0, False))
+        assert scene.waits[-1] == pytest.approx(0.055)
+        line.play((scene.waits[-1], False))
+        line.await_question()
+
+
+def test_a_tick_that_comes_late_does_not_blame_the_link() -> None:
+    scene = Resting()
+    with scene as line:
+        scene.keepalive.ask_now()
+        line.await_question()
+        due = line.clock.run() + LOOK
+        line.clock.pass_by(30.0)
+        scene.keepalive.tick(due)
+        line.play((0.0, False), *looks(0.75))
+        assert line.told == []
+        line.play(*looks(1.0))
+        assert line.told != []
+
+
+def test_a_link_that_ended_is_ticked_no_more() -> None:
+    scene = Scene()
+    with scene:
+        assert scene.ticker.ticked == [scene.keepalive]
+    assert scene.ticker.ticked == []
 
 
 def test_a_watcher_that_was_woken_late_does_not_blame_the_link() -> None:

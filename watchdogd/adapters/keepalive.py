@@ -3,7 +3,7 @@
 Two threads, because each may be stuck where the other is needed. One asks the server for an answer
 and so makes it speak; on a dead link it may block for ever, harmlessly. The other looks at when
 something last came, and at whether the connection ended; while all that was sent is answered it rests,
-because there is nothing that could be late. A question that is not answered in the time
+because there is nothing that could be late, and ``ticker`` sees to it that it is woken in time. A question that is not answered in the time
 that answers take on this line is silence; traffic that nothing answers brings the next question forward.
 Silence costs no connection (another link is dialled beside), so it may be believed within a second.
 """
@@ -14,12 +14,15 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
+from watchdogd.adapters.ticker import TICKER, Ticker
 from watchdogd.ports import Clock, Deadline, LinkNews
 
 _WATCH_SECONDS = 0.25
-_REST_SECONDS = 1.0
-"""Of the watcher while nothing is to come; a question, other traffic and the end wake it at once. A wake of
-this machine does not, so it looks at the clocks once a second."""
+_REST_SECONDS = 60.0
+"""Of the watcher while nothing is to come: the end wakes it at once, and what is to come, or a wake of this
+machine, with the next tick."""
+_SHORTLY_SECONDS = 0.005
+"""After the moment from which something is late."""
 SUSPECT_SECONDS = 0.5
 """Traffic that nothing answers for so long brings a question. An application may well take longer to
 answer, but the question is answered by sshd, so it costs a packet and nothing else."""
@@ -80,14 +83,11 @@ class Pulse:
         """``run`` clock."""
         self.unanswered: float | None = None
         """``run`` clock, when the first was sent after which nothing came."""
-        self.stir: Callable[[], None] = lambda: None
-        """Called when something was sent that is to be answered."""
 
     def sent(self) -> None:
         """Something is sent now."""
         if self.unanswered is None:
             self.unanswered = self._clock.run()
-            self.stir()
 
     def beat(self) -> None:
         """Something came just now."""
@@ -113,6 +113,7 @@ class Keepalive:
         name: str,
         unanswered: Callable[[], float | None] = lambda: None,
         guess: float = GUESS_SECONDS,
+        ticker: Ticker = TICKER,
     ) -> None:
         """``interval``: seconds between questions; ``last_received``: ``run`` clock; ``unanswered``: since
         when (``run`` clock) what was sent had nothing come after it, ``None`` if all of it had; ``guess``:
@@ -135,9 +136,10 @@ class Keepalive:
         self._asleep = clock.boot() - clock.run()
         """Seconds slept since the machine started, as of the last look."""
         self._resting = False
-        """The watcher waits for ``stir``."""
+        """The watcher waits for a tick that finds something."""
         self._stirred_at = clock.run()
-        """``run`` clock, when the watcher was woken."""
+        """``run`` clock, when the watcher should have been woken."""
+        self._ticker = ticker
         self.round_trip: float | None = None
         """Seconds the last answer took."""
         self._threads = (
@@ -149,18 +151,20 @@ class Keepalive:
         """Once."""
         for thread in self._threads:
             thread.start()
+        self._ticker.add(self)
 
     def stop(self) -> None:
         """No more news from now on; the threads end once the connection is closed."""
         self._stopped.set()
         self._next.set()
+        self._ticker.remove(self)
         self._asked.stir()
 
-    def stir(self) -> None:
-        """Something was sent, so an answer is to come: look after it. Cheap, and called often."""
-        if self._resting:
+    def tick(self, due: float) -> None:
+        """See ``ticker.Ticked``: wake the watcher if an answer is to come, or if this machine slept."""
+        if self._resting and (self._to_come() or self._slept(self._clock.run())):
             self._resting = False
-            self._stirred_at = self._clock.run()
+            self._stirred_at = due
             self._asked.stir()
 
     def ask_now(self) -> None:
@@ -177,7 +181,6 @@ class Keepalive:
         while not self._stopped.is_set():
             self._next.clear()
             asked = self._open_since = self._clock.run()
-            self.stir()
             if not self._asked.ask():
                 return
             self._open_since = None
@@ -193,11 +196,17 @@ class Keepalive:
                 return
 
     def _watch(self) -> None:
+        try:
+            self._look_after()
+        finally:
+            self._ticker.remove(self)
+
+    def _look_after(self) -> None:
         silent_since: float | None = None
         looked = self._clock.run()
         while not self._stopped.is_set():
             rested = silent_since is None and self._rests()
-            why = self._asked.await_end(_REST_SECONDS if rested else _WATCH_SECONDS)
+            why = self._asked.await_end(_REST_SECONDS if rested else self._until_late())
             if self._stopped.is_set():
                 return
             if why is not None:
@@ -208,11 +217,25 @@ class Keepalive:
             silent_since = self._tell(silent_since, looked)
 
     def _rests(self) -> bool:
-        """Is there nothing that could be late? Whatever is sent from now on stirs."""
+        """Is there nothing that could be late? Whatever is sent from now on the ticker finds."""
         self._resting = True
-        if self._open_since is not None or self._unanswered() is not None:
+        if self._to_come():
             self._resting = False
         return self._resting
+
+    def _to_come(self) -> bool:
+        return self._open_since is not None or self._unanswered() is not None
+
+    def _until_late(self) -> float:
+        """Seconds to the next look: a moment after something will be late, if that comes sooner."""
+        now, opened, since = self._clock.run(), self._open_since, self._unanswered()
+        late = now + _WATCH_SECONDS
+        if opened is not None:
+            late = max(opened, self._last_received()) + self._time.limit()
+        elif since is not None:
+            late = since + SUSPECT_SECONDS
+        left = late + _SHORTLY_SECONDS - now
+        return left if 0.0 < left < _WATCH_SECONDS else _WATCH_SECONDS
 
     def _woken(self) -> float:
         """``run`` clock, since when the watcher should have been looking after a rest."""
@@ -237,11 +260,13 @@ class Keepalive:
 
     def _wake(self, now: float) -> None:
         """After a sleep the link is asked at once: it may be long dead, or as well as before."""
-        asleep = self._clock.boot() - now
-        if asleep - self._asleep > SLEPT_SECONDS:
+        if self._slept(now):
             self._not_silent_before = now + self._time.limit()
             self.ask_now()
-        self._asleep = asleep
+        self._asleep = self._clock.boot() - now
+
+    def _slept(self, now: float) -> bool:
+        return self._clock.boot() - now - self._asleep > SLEPT_SECONDS
 
     def _suspect(self, now: float) -> None:
         """Ask at once if what was sent is not answered."""
