@@ -20,6 +20,7 @@ SCHEMA = "watchdogd.events/1"
 _WORDS = ("detail", "mend")
 """Fields with free text: nothing is decided by them."""
 _COMMANDS = tuple[Command, ...]
+_JSON = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +83,7 @@ def written(line: Line, texts: Texts = verbatim) -> bytes:
         plain["did"] = encode(_COMMANDS, line.did, _wordless(told))
     else:
         plain = encode(Line, line, told)
-    return json.dumps(plain, separators=(",", ":"), allow_nan=False).encode("ascii") + b"\n"
+    return _JSON.encode(plain).encode("ascii") + b"\n"
 
 
 def read(text: bytes) -> Line:
