@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -67,9 +68,10 @@ def scene(
         runtime = behind()
         stack.callback(runtime.close)
         listen, *local = (Address("127.0.0.1", port) for port in _ports(1 + len(chosen)))
-        # In a folder of its own: it is watched, and a log beside it would be news of it all the time.
+        # In folders of their own: they are watched, and a log beside them would be news of them all the time.
         token, config = folder / "token", folder / "config" / "config.toml"
         config.parent.mkdir()
+        keys = [_keys(folder / f"keys{number}", sshd) for number, sshd in enumerate(sshds)]
         token.write_text(TOKEN)
         token.chmod(0o600)
         text = f"""
@@ -89,8 +91,8 @@ token_file = "{token}"
 [targets.t{number}.ssh]
 engine = "{engine}"
 port = {sshd.port}
-identity_file = "{sshd.identity_file}"
-known_hosts = "{sshd.known_hosts}"
+identity_file = "{keys[number % servers] / "client"}"
+known_hosts = "{keys[number % servers] / "known_hosts"}"
 [targets.t{number}.forward]
 local = "{address}"
 remote = "{runtime.address}"
@@ -104,6 +106,14 @@ remote = "{runtime.address}"
             listen=listen,
             local=tuple(local),
         )
+
+
+def _keys(folder: Path, sshd: Sshd) -> Path:
+    """What a login to this server needs."""
+    folder.mkdir()
+    for name, path in (("client", sshd.identity_file), ("known_hosts", sshd.known_hosts)):
+        shutil.copy(path, folder / name)
+    return folder
 
 
 def _ports(count: int) -> list[int]:
