@@ -1,4 +1,4 @@
-"""Each invariant has a mutant that its test kills: one edit of ``watchdogd/core``, run on a copy.
+"""Each invariant has a mutant that its test kills: one edit of the package, run on a copy.
 
 A mutant that survives means that nothing would notice if that rule were lost.
 """
@@ -29,6 +29,8 @@ class Mutant:
     old: str
     new: str
     killers: str
+    package: str = "core"
+    """Of ``watchdogd``."""
 
 
 MUTANTS = (
@@ -982,17 +984,40 @@ MUTANTS = (
         "REMINDER_SECONDS = 0.0",
         "every_four_hours",
     ),
+    Mutant(
+        "token-that-was-read-is-news-later",
+        "no secret in a line",
+        "held.py",
+        "last.news != self._news or ",
+        "",
+        "known_to_the_next_line_of_any_target",
+        package="app",
+    ),
+    Mutant(
+        "own-token-is-not-looked-at",
+        "no secret in a line",
+        "held.py",
+        "return tokens is None or _token(tokens) == last.tokens[target]",
+        "return True",
+        "knows_that_ones_token_as_it_is_now",
+        package="app",
+    ),
 )
 
 
-JUDGES = ("tests/core", "tests/worlds")
+WHOLE, ALSO = ("tests/core", "tests/worlds"), ("tests/fakes_clock.py", "tests/unit/test_held.py")
+"""Folders that are copied, and single files."""
+JUDGES = (*WHOLE, "tests/unit")
 """Where the killers are looked for, by their names."""
 
 
 def copied(folder: Path) -> Path:
     """The package, the core's tests and what these import, to be edited."""
-    for name in ("watchdogd", "bench", *JUDGES):
+    for name in ("watchdogd", "bench", *WHOLE):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ALSO:
+        (folder / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
     (folder / "pyproject.toml").write_text("[tool.pytest.ini_options]\npythonpath = ['.']\n")
     return folder
 
@@ -1021,7 +1046,7 @@ def killed(folder: Path, killers: str) -> subprocess.CompletedProcess[str]:
 
 def tried(mutant: Mutant, folder: Path) -> subprocess.CompletedProcess[str] | str:
     """What the killers say of that mutant, on a copy of its own; or why it is none."""
-    path = copied(folder) / "watchdogd" / "core" / mutant.file
+    path = copied(folder) / "watchdogd" / mutant.package / mutant.file
     sound = path.read_text()
     if sound.count(mutant.old) != 1:
         return f"{mutant.name} fits {sound.count(mutant.old)} times"
