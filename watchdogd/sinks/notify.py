@@ -73,6 +73,15 @@ class _Destination:
     """``run`` clock."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Posted:
+    target: str
+    told: Told
+    notices: tuple[Notice, ...]
+    at: float
+    """``run`` clock: what waits for company waits from then on, however busy the thread is."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Wanted:
     """One configuration of it."""
@@ -95,7 +104,7 @@ class Notifier:
         self._offline: frozenset[str] = frozenset()
         self._secrets: tuple[Secret, ...] = ()
         self._changed = threading.Condition()
-        self._posted: deque[tuple[str, Told, tuple[Notice, ...]]] = deque()
+        self._posted: deque[_Posted] = deque()
         self._fresh: _Wanted | None = None
         self._closing = False
         # of the thread alone:
@@ -175,7 +184,7 @@ class Notifier:
 
     def _post(self, target: str, told: Told, notices: tuple[Notice, ...]) -> None:
         with self._changed:
-            self._posted.append((target, told, notices))
+            self._posted.append(_Posted(target, told, notices, self._clock.run()))
             self._changed.notify()
 
     def _nudge(self) -> None:
@@ -192,8 +201,8 @@ class Notifier:
                 posted, self._posted = self._posted, deque()
                 fresh, self._fresh = self._fresh, None
                 closing = self._closing
-            for target, told, notices in posted:
-                self._keep(target, told, notices)
+            for one in posted:
+                self._keep(one)
             if closing:
                 return
             if fresh is not None:
@@ -227,13 +236,12 @@ class Notifier:
             waits.append(self._beats.next_at() - self._clock.boot())
         return None if min(waits) == float("inf") else max(0.0, min(waits))
 
-    def _keep(self, target: str, told: Told, notices: tuple[Notice, ...]) -> None:
-        self._outgoing.post(target, told, notices)
-        now = self._clock.run()
-        for notice in notices:
-            self._group_at = min(self._group_at, now + notice.wait)
+    def _keep(self, one: _Posted) -> None:
+        self._outgoing.post(one.target, one.told, one.notices)
+        for notice in one.notices:
+            self._group_at = min(self._group_at, one.at + notice.wait)
             if not notice.wait:
-                self._hurry(now)
+                self._hurry(one.at)
 
     def _hurry(self, now: float) -> None:
         for one in self._destinations:
