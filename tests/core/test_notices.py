@@ -252,12 +252,14 @@ def test_an_opening_that_is_not_known_any_more_is_told_again_not_ended() -> None
     assert follow(CALM, "a", (closed,), state, Policy(), world.env()) == (CALM, ())
 
 
-def test_another_incident_in_its_place_ends_the_first() -> None:
+def test_another_incident_in_its_place_is_the_same_trouble_until_it_is_usable() -> None:
     world, people = followed()
     unreachable(world).play(300)
     people.known = replace(people.known, told=replace(people.known.told, incident="lost"))
     world.play(60)
-    assert people.news() == [OPENED, RESOLVED, OPENED]
+    assert people.news() == [OPENED]
+    reachable(world).play(600)
+    assert people.news() == [OPENED, RESOLVED]
 
 
 def test_a_target_that_is_gone_is_told_if_it_was_opened() -> None:

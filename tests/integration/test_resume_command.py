@@ -325,3 +325,15 @@ def test_the_script_of_the_how_to_starts_from_the_right_checkpoint_and_never_twi
     finally:
         (content / "enough").touch()
         until(lambda: gone(int(pid)), "the training's end")
+
+
+def test_what_matters_most_runs_also_where_nothing_can_be_written_down(tmp_path: Path) -> None:
+    """Messages of a full disk, say; a hook waits."""
+    (tmp_path / "children").write_text("no folder")
+    ledger = ChildLedger(tmp_path / "children")
+    with pytest.raises(OSError, match="children"):
+        LocalCommands(CLOCK, ledger).run(shell("echo told"), stdin=b"", deadline=soon())
+    ran = LocalCommands(CLOCK, ledger, unwritten=True).run(
+        shell("echo told"), stdin=b"", deadline=soon()
+    )
+    assert (ran.status, ran.said) == (0, b"told\n")

@@ -166,3 +166,10 @@ def test_no_secret_gets_into_the_journal() -> None:
     disk = Disk()
     out(disk, "x").post("a", Told(), [notice(News.OPENED, detail="said t0ken")])
     assert "t0ken" not in repr(disk.kept)
+
+
+def test_a_secret_is_redacted_before_a_long_detail_is_cut() -> None:
+    outgoing = out(Disk(), "x")
+    cut = "GET /" + "a" * 153 + "t0ken of whom?"
+    outgoing.post("a", Told(), (notice(News.OPENED, detail=cut, mend="b" * 118 + "t0ken"),))
+    assert not any(part in texts(outgoing, "x")[0] for part in ("t0", "0k"))

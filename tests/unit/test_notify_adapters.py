@@ -206,3 +206,12 @@ def test_a_ping_that_is_not_answered_ends() -> None:
 
 def test_https_to_somebody_who_speaks_none_is_a_failure(endpoint: Endpoint) -> None:
     assert HeartbeatPing(SystemClock())(Secret(f"https://{endpoint.address}/x"), "", "")
+
+
+def test_a_ping_writes_no_keys_down_and_fails_in_words(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "none" / "keys"))
+    with Endpoint() as server:
+        ping = HeartbeatPing(SystemClock())
+        assert ping(Secret(f"https://{server.address}/x"), "", "") != ""

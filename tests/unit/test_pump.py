@@ -13,7 +13,7 @@ import pytest
 
 from tests.fakes_ssh import SocketStream
 from tests.lab.sockets import connected
-from watchdogd.adapters.pump import Meter, pump, reset_on_close
+from watchdogd.adapters.pump import Meter, peek, pump, reset_on_close
 
 
 class FillingStream(SocketStream):
@@ -190,3 +190,19 @@ def test_a_client_that_reset_before_its_first_bytes_is_no_half_closed_one(
     ended = not wire.thread.is_alive()  # though the server has more to say
     unwire(wire)
     assert ended
+
+
+def test_a_look_at_a_client_that_reset_does_not_take_that_for_nothing() -> None:
+    """It is told once: whoever looks next sees an orderly end."""
+    client, accepted = connected()
+    accepted.settimeout(None)
+    assert peek(accepted) == b""
+    client.send(b"abc")
+    assert (select.select([accepted], [], [], 10)[0], peek(accepted)) == ([accepted], b"abc")
+    accepted.recv(3)
+    reset_on_close(client)
+    client.close()
+    select.select([accepted], [], [], 10)
+    with pytest.raises(OSError, match="reset"):
+        peek(accepted)
+    accepted.close()

@@ -330,6 +330,8 @@ class ListeningForward:
                 told = Refusal(f"watchdogd: {error.detail}", 5.0, error.cause)
             refuse(client, told, self._clock)
             return
+        except OSError:
+            return  # the client is gone
         with self._lock:
             self._riding[client] = (link, stream)
         try:
@@ -344,7 +346,8 @@ class ListeningForward:
         """A stream over the present link, or over the next one if this one is dying.
 
         Without one no byte of the client has passed, so it may be asked for again without harm. Raises as
-        ``Link.open``, and ``Transient(LINK_LOST)`` once the client has waited long enough.
+        ``Link.open``, ``Transient(LINK_LOST)`` once the client has waited long enough, and ``OSError`` if the
+        client is gone.
         """
         patience = Deadline.after(self._clock, self._slot.hold + _OPEN_SECONDS)
         while True:

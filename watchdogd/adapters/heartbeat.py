@@ -27,9 +27,9 @@ class HeartbeatPing:
         if that was answered well, else why not, without a secret. Raises nothing."""
         deadline = Deadline.after(self._clock, self._seconds)
         where = urlsplit(url.reveal())
-        if where.scheme == "https" and self._tls is None:
-            self._tls = ssl.create_default_context()
         try:
+            if where.scheme == "https" and self._tls is None:
+                self._tls = _trusting_the_system()
             answer = within(deadline, "heartbeat", lambda: self._ask(where, suffix, text, deadline))
         except ssl.SSLCertVerificationError:
             return "a certificate that is not believed"
@@ -53,6 +53,13 @@ class HeartbeatPing:
                 return exchange(connection, request, deadline, json_only=False)
             with self._tls.wrap_socket(connection, server_hostname=host) as safe:
                 return exchange(safe, request, deadline, json_only=False)
+
+
+def _trusting_the_system() -> ssl.SSLContext:
+    """Without what the environment may add: ``SSLKEYLOGFILE`` would write the keys down."""
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.load_default_certs()
+    return made
 
 
 def request_of(where: SplitResult, suffix: str, text: str) -> bytes:

@@ -31,10 +31,12 @@ KEPT_BYTES = 4096
 class LocalCommands:
     """Of one target. Any thread may run one."""
 
-    def __init__(self, clock: Clock, ledger: ChildLedger) -> None:
-        """``ledger``: where they are written down, should this agent be killed."""
+    def __init__(self, clock: Clock, ledger: ChildLedger, *, unwritten: bool = False) -> None:
+        """``ledger``: where they are written down, should this agent be killed. ``unwritten``: they are run
+        although that cannot be written, for what matters most while the disk is full."""
         self._clock = clock
         self._ledger = ledger
+        self._unwritten = unwritten
         self._stopping = threading.Event()
         self._ended = threading.Condition()
         self._running = 0
@@ -76,13 +78,20 @@ class LocalCommands:
         )
         child = _Child(process)
         try:
-            self._ledger.note(process.pid, "")
+            self._note(process.pid)
             child.feed(stdin)
             in_time = self._await(child, deadline, stoppable=True)
         finally:
             self._end(child)
             self._ledger.forget(process.pid)
         return Ran(status=process.returncode if in_time else None, said=child.said())
+
+    def _note(self, pid: int) -> None:
+        try:
+            self._ledger.note(pid, "")
+        except OSError:
+            if not self._unwritten:
+                raise
 
     def _await(self, child: _Child, deadline: Deadline, *, stoppable: bool = False) -> bool:
         """False if it goes on at the deadline, or longer than the agent does."""

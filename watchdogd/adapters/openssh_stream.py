@@ -51,7 +51,9 @@ class MuxStream:
     def recv(self, size: int) -> bytes:
         """See the port."""
         if self._clock.run() < self._told_until:
-            return self._down.recv(size)
+            data = self._down.recv(size)
+            self._tell_late(bool(data))
+            return data
         try:
             return self._down.recv(size, _NOW)  # it may have lain there while the link was dead
         except BlockingIOError:
@@ -63,7 +65,9 @@ class MuxStream:
     def recv_into(self, buffer: memoryview) -> int:
         """As ``recv``, into the caller's memory; 0 = the end."""
         if self._clock.run() < self._told_until:
-            return self._down.recv_into(buffer)
+            count = self._down.recv_into(buffer)
+            self._tell_late(bool(count))
+            return count
         try:
             return self._down.recv_into(buffer, 0, _NOW)
         except BlockingIOError:
@@ -103,6 +107,11 @@ class MuxStream:
         self._closed = True
         self._opened.close()
         self._done()
+
+    def _tell_late(self, came: bool) -> None:
+        """Bytes that were waited for longer than one telling is enough are news."""
+        if came and self._clock.run() >= self._told_until:
+            self._tell()
 
     def _tell(self) -> None:
         self._fresh()

@@ -86,10 +86,11 @@ def has_left(client: socket.socket) -> bool:
 
 
 def peek(client: socket.socket) -> bytes:
-    """What the client has sent so far, 4 KiB at most; nothing of it is taken."""
+    """What the client has sent so far, 4 KiB at most; nothing of it is taken. Raises ``OSError`` if the client is
+    gone: that is told once, and the next look would take it for an orderly end."""
     try:
         return client.recv(_PEEK_BYTES, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-    except OSError:  # told again by the next look
+    except BlockingIOError:
         return b""
 
 

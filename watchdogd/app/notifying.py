@@ -36,7 +36,8 @@ class Notifying(Notifier):
     ) -> None:
         """``silent``: nobody is told (`run --once` answers who called it)."""
         self._silent = silent
-        self._commands = LocalCommands(clock, ChildLedger(folders.children_folder(state)))
+        ledger = ChildLedger(folders.children_folder(state))
+        self._commands = LocalCommands(clock, ledger, unwritten=True)
         outside = Outside(
             send=AppriseSender(self._commands.run, clock),
             ping=HeartbeatPing(clock),

@@ -165,7 +165,9 @@ def _held(rung: Rung, state: TargetState, policy: Policy, work: Work) -> Answer:
     return Answer(
         says=f"{rung.remedy} is held back: {detail}",
         then=by_itself(rung, reason, state, policy, work.signs),
-        yours=KEY if refused else yours(rung, reason, state, policy, work, comes=comes),
+        yours=(state.dialing.failure_mend or KEY)
+        if refused
+        else yours(rung, reason, state, policy, work, comes=comes),
         ways=ways(rung, reason, state, policy, work, comes=comes),
         remedy=rung.remedy,
     )

@@ -168,11 +168,13 @@ class _Writing:
     notices: list[Notice] = field(default_factory=list)
 
     def resolve(self, facts: Sequence[Fact]) -> None:
-        """What was opened is over: once the target is usable, or another incident is in its place."""
+        """What was opened is over once the target is usable; another incident in its place goes on with it."""
         told, incident, wall = self.told, self.state.incident, self.env.wall
         if not told.incident or (incident is not None and incident.id == told.incident):
             return
-        if incident is None and self.state.shown not in USABLE:
+        if self.state.shown not in USABLE:
+            if incident is not None:  # the same trouble, to people: an end would be a lie
+                self.told = replace(told, incident=incident.id)
             return
         lasted = [
             fact.duration_seconds

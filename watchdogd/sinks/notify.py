@@ -285,7 +285,9 @@ class Notifier:
             self._group_at = float("inf")
         # Those that failed come last, so that they hold up nobody.
         for one in sorted(self._destinations, key=lambda one: one.failures):
-            if (group or one.failures) and now >= one.not_before and not self._closing:
+            if self._closing or (self._posted and one.failures):
+                break  # what was decided meanwhile is kept before those that hang are tried
+            if (group or one.failures) and now >= one.not_before:
                 self._send(one)
 
     def _send(self, one: _Destination) -> None:
@@ -323,6 +325,7 @@ class Notifier:
             if why:
                 self._beats.failed(self._clock.boot())
                 self._voices.failed(HEARTBEAT, f"the heartbeat is not taken: {why}")
+                return
             else:
                 self._voices.worked(HEARTBEAT, "the heartbeat is taken again")
 

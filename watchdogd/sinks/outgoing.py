@@ -72,8 +72,13 @@ class Outgoing:
             wall=notice.wall,
             incident=notice.incident,
             news=str(notice.news),
-            text=self._redact(line(target, notice)),
+            text=self._redact(line(target, self._whole(notice))),
         )
+
+    def _whole(self, notice: Notice) -> Notice:
+        """Redacted before it is cut: of a secret that is cut through, a half would not be found."""
+        detail, mend = self._redact(notice.detail), self._redact(notice.mend)
+        return replace(notice, detail=detail, mend=mend)
 
     def _shorten(self) -> None:
         for gone in self._lines[:-MOST_LINES]:
