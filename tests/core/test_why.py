@@ -305,9 +305,11 @@ def test_a_dial_by_hand_is_offered_but_not_to_who_counts_them(
     assert commands(world.kill_link().play(455)) == offered
 
 
-def test_a_refused_key_is_a_person_s_part() -> None:
+def test_a_refused_key_is_a_person_s_part_and_then_it_is_dialed_at_once() -> None:
     world = healthy()
     world.dial, world.dial_permanent = Cause.AUTH, True
     answer = told(world.kill_link().play(30)).answer
-    assert "the key was refused; next dial in" in answer.says
+    assert "the key was refused); the next dial is in" in answer.says
+    assert answer.then.startswith("not before a key is accepted")
     assert "accept this laptop's key" in answer.yours
+    assert [(way.verb, way.remedy) for way in answer.ways] == [("heal", Remedy.RECONNECT)]

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from watchdogd.core.dialing import AUTH_REST_SECONDS
 from watchdogd.core.holds import COST, NOTHING, asks_besides, by_itself, ends_by_itself, yours
 from watchdogd.core.lengths import length
 from watchdogd.core.model import Env, Policy, TargetState
@@ -54,6 +55,8 @@ def answer(
         return _next(rung, policy)
     if rung.remedy is Remedy.RECONNECT and _dialed_by_itself(state):
         return _dials(rung, state, env)
+    if rung.remedy is Remedy.RECONNECT and state.dialing.stopped_by is Cause.AUTH:
+        return _refused(rung, state, env)
     return _held(rung, state, policy, work)
 
 
@@ -88,6 +91,23 @@ def _next(rung: Rung, policy: Policy) -> Answer:
 def _dialed_by_itself(state: TargetState) -> bool:
     known = state.dialing
     return known.stopped_by is None and (known.up is None or known.silent)
+
+
+def _refused(rung: Rung, state: TargetState, env: Env) -> Answer:
+    """Only a person can mend it; the dials go on, rarely, to find that out."""
+    known = state.dialing
+    why, wait = (
+        known.failure_detail or "the key was refused",
+        length(max(0.0, known.next_at - env.run)),
+    )
+    return Answer(
+        says=f"there is no SSH link ({why}); the next dial is in {wait}",
+        then=f"not before a key is accepted: it is tried again in {wait}, and after three refusals every "
+        f"{length(AUTH_REST_SECONDS)}",
+        yours=f"{'mend that as told here' if known.failure_mend else KEY}; then have it dialed at once",
+        ways=(Way(does="dials now, and ends nothing", verb="heal", remedy=rung.remedy),),
+        remedy=rung.remedy,
+    )
 
 
 def _dials(rung: Rung, state: TargetState, env: Env) -> Answer:
@@ -161,13 +181,10 @@ def _held(rung: Rung, state: TargetState, policy: Policy, work: Work) -> Answer:
     if asks_besides(rung, reason):
         detail = f'{detail}; and mode is "ask"'
     comes = ends_by_itself(rung, reason, state, policy, work.signs)
-    refused = rung.remedy is Remedy.RECONNECT and state.dialing.stopped_by is Cause.AUTH
     return Answer(
         says=f"{rung.remedy} is held back: {detail}",
         then=by_itself(rung, reason, state, policy, work.signs),
-        yours=(state.dialing.failure_mend or KEY)
-        if refused
-        else yours(rung, reason, state, policy, work, comes=comes),
+        yours=yours(rung, reason, state, policy, work, comes=comes),
         ways=ways(rung, reason, state, policy, work, comes=comes),
         remedy=rung.remedy,
     )

@@ -236,6 +236,8 @@ def _part(rung: Rung, reason: Refusal, state: TargetState, policy: Policy) -> st
             "leave that work alone while it is worth keeping: once it has ended watchdogd asks, and only "
             "then an approval counts; if it is not worth keeping, force it"
         )
+    if Refusal.BUDGET in (rung.refusal, reason):
+        return YOURS[Refusal.BUDGET] + _log(state)
     asks_later = reason is Refusal.ASK and rung.refusal is not Refusal.ASK
     if asks_later or (reason is Refusal.VETO and rung.earliest is not None):
         return NOTHING
