@@ -157,7 +157,8 @@ def test_an_endpoint_that_never_answers_holds_up_nothing_and_is_told_once_it_doe
     told = "\n".join(quiet.bodies())
     assert told.count("needs a person") <= 1
     assert told.count("is well again") == 1
-    assert metric(settings, 'notifications_total{channel="json"}') >= failures(settings) + 1
+    sent = 'notifications_total{channel="json"}'
+    until(lambda: metric(settings, sent) >= failures(settings) + 1, "that it is counted")
     warnings = [one for one in caplog.messages if "messages to json are not taken" in one]
     assert len(warnings) == 1
     assert "no answer in 4 s" in warnings[0] or "nobody there" in warnings[0]
