@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.asking import fetch
+from tests.lab.endpoint import Endpoint
 from tests.lab.needs import free_port, programs
 from tests.lab.prometheus import Prometheus
 from tests.lab.queries import SELECTOR, Query, all_queries
@@ -29,6 +30,8 @@ NOTHING_HAPPENED = {
     "alert WatchdogdConfigRejected": "the configuration is fine",
     "alert WatchdogdLoopStalled": "the loop runs",
     "alert WatchdogdBug": "no defect",
+    "alert WatchdogdNotificationsFail": "each ping is taken",
+    "panel Messages B": "each ping is taken",
     "alert WatchdogdReconnectStorm": "one reconnection is none",
     "alert WatchdogdBlind": "the first verdict may come before the first scrape",
 }
@@ -37,9 +40,9 @@ be there all the same."""
 
 
 class Lab:
-    """An agent with a healthy target, and one whose server has no container engine."""
+    """An agent with a healthy target, and one whose server has no container engine; it pings a dead man's switch."""
 
-    def __init__(self, folder: Path, sshd: Sshd, runtime: StandIn) -> None:
+    def __init__(self, folder: Path, sshd: Sshd, runtime: StandIn, pinged: Endpoint) -> None:
         self.sshd = sshd
         self.runtime = runtime
         self.listen = Address("127.0.0.1", free_port())
@@ -51,6 +54,8 @@ class Lab:
 [agent]
 listen = "{self.listen}"
 state_dir = "{folder}/state"
+[notify]
+heartbeat_url = "http://{pinged.address}/check"
 [defaults.ssh]
 host = "127.0.0.1"
 port = {sshd.port}
@@ -84,8 +89,9 @@ image = "not-there"
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[Lab]:
-    with StandIn() as runtime, Sshd({"SetEnv": "DOCKER_HOST=unix:///nowhere"}) as sshd:
-        made = Lab(tmp_path, sshd, runtime)
+    engineless = {"SetEnv": "DOCKER_HOST=unix:///nowhere"}
+    with StandIn() as runtime, Sshd(engineless) as sshd, Endpoint() as pinged:
+        made = Lab(tmp_path, sshd, runtime, pinged)
         try:
             yield made
         finally:
