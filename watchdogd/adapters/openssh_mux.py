@@ -228,6 +228,6 @@ def _taken(theirs: socket.socket, size: int) -> bool:
     read is taken back: it must not pass later."""
     left = 0
     with suppress(BlockingIOError):
-        while left < size:
-            left += len(theirs.recv(size, socket.MSG_DONTWAIT))
+        while left < size and (data := theirs.recv(size, socket.MSG_DONTWAIT)):
+            left += len(data)
     return left < size

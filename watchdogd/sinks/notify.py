@@ -326,8 +326,7 @@ class Notifier:
                 self._beats.failed(self._clock.boot())
                 self._voices.failed(HEARTBEAT, f"the heartbeat is not taken: {why}")
                 return
-            else:
-                self._voices.worked(HEARTBEAT, "the heartbeat is taken again")
+            self._voices.worked(HEARTBEAT, "the heartbeat is taken again")
 
 
 class _Voices:
