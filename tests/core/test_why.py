@@ -144,6 +144,21 @@ def test_modes_and_pauses_are_told() -> None:
     assert commands(observing) == ["heal"]
 
 
+def test_what_is_missing_is_told_and_not_what_is_there() -> None:
+    world = hung(200)
+    streak = world.state.streak
+    for fails, seconds, missing in (
+        (4, 100.0, "for 1m 40s of the 10m that are needed (4 of 20 looks)"),
+        (40, 100.0, "for 1m 40s of the 10m that are needed"),
+        (4, 601.0, "in 4 of the 20 looks that are needed"),
+    ):
+        world.state = replace(
+            world.state, streak=replace(streak, fails=fails, observed_seconds=seconds)
+        )
+        (rung,) = told(world).rungs
+        assert rung.detail == f"it was seen failing {missing}"
+
+
 def test_what_holds_it_back_after_its_clocks_is_told_beforehand() -> None:
     world = healthy(working=True)
     world.runtime = Cause.RUNTIME_HUNG

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
@@ -56,6 +57,13 @@ def test_the_first_line_counts_as_the_answer_does(printed: Printed) -> None:
     text = printed(hung(200))
     assert text.startswith("a100 is down: runtime_hung, seen failing for 2m 55s why: ")
     assert "it was seen failing for 2m 55s of the 10m that are needed (13 of 20 looks)" in text
+
+
+def test_what_was_seen_once_has_no_length_yet(printed: Printed) -> None:
+    world = hung(200)  # its cause changes: the next one is counted anew
+    streak = replace(world.state.streak, fails=1, observed_seconds=0.0)
+    world.state = replace(world.state, streak=streak)
+    assert "runtime_hung, seen failing just now why: " in printed(world)
 
 
 def test_a_hazard_list_names_only_what_was_read(printed: Printed) -> None:

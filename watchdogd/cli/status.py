@@ -125,7 +125,8 @@ def _whole(
     counted = ((target.get("why") or {}).get("counted") or {}) if why else {}
     if cause and target["state"] in ("down", "degraded") and counted.get("fails"):
         # The clock that the answer below counts by, so that one time is told, not two.
-        told = f": {cause}, seen failing for {output.ago(counted['seconds'])}"
+        seen = counted["seconds"]
+        told = f": {cause}, seen failing " + (f"for {output.ago(seen)}" if seen else "just now")
     if target.get("pause") and cause:
         told = f"{since}; found meanwhile: {cause}"
     if unsure := doubt(target):

@@ -362,8 +362,13 @@ def _long(state: TargetState, policy: Policy) -> Refused:
     if streak.fails >= fails and streak.observed_seconds >= seconds:
         return None
     looks = f" ({streak.fails} of {fails} looks)" if streak.fails < fails else ""
+    if streak.observed_seconds >= seconds:  # long enough, by looks that lie far apart
+        return (
+            Refusal.GRACE,
+            f"it was seen failing in {streak.fails} of the {fails} looks that are needed",
+        )
     return Refusal.GRACE, (
-        f"it was seen failing for {length(min(streak.observed_seconds, seconds))} of the "
+        f"it was seen failing for {length(streak.observed_seconds)} of the "
         f"{length(seconds)} that are needed{looks}"
     )
 
