@@ -126,7 +126,7 @@ class FakeLinks:
             raise Transient(Cause.LINK_LOST, "there is no link")
         return self.link
 
-    def reconnect(self, deadline: Deadline) -> None:
+    def reconnect(self, deadline: Deadline, *, ordered: bool = False) -> None:
         raise Transient(Cause.HOST_UNREACHABLE, "not in this test")
 
     def reopen(self, deadline: Deadline) -> None:

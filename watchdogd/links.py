@@ -93,13 +93,16 @@ class TargetLinks:
         post: Callable[[Event], None],
         *,
         target: str = "",
+        order: Callable[[], None] = lambda: None,
     ) -> None:
-        """``target``: its name, for what a waiting client is told."""
+        """``target``: its name, for what a waiting client is told. ``order``: tells ``engine`` that a person
+        wants the next dial."""
         self._engine = engine
         self._forward = forward
         self._clock = clock
         self._post = post
         self._target = target
+        self._order = order
         self._lock = threading.RLock()
         self._held: dict[int, _Held] = {}
         self._flight: _Flight | None = None
@@ -217,12 +220,14 @@ class TargetLinks:
                 raise Transient(Cause.LINK_LOST, "the SSH link is silent")
             return self._held[number].link
 
-    def reconnect(self, deadline: Deadline) -> None:
+    def reconnect(self, deadline: Deadline, *, ordered: bool = False) -> None:
         """See the port."""
         flight, own = self._board(0)
         if flight is None:
             raise Transient(Cause.LINK_LOST, "the agent is stopping")
         if own:
+            if ordered:
+                self._order()
             self._fly(flight, deadline)
         elif not flight.ended.wait(deadline.remaining()):
             raise Transient(Cause.LINK_LOST, "another dial did not end in time")

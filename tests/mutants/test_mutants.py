@@ -1002,10 +1002,23 @@ MUTANTS = (
         "knows_that_ones_token_as_it_is_now",
         package="app",
     ),
+    Mutant(
+        "each-target-counts-its-own-refused-logins",
+        "a server is never asked so often that it locks the laptop out",
+        "shared_servers.py",
+        "if len(refused := self._refused_lately(files)) >= REFUSED_LOGINS:",
+        "if len(refused := self._refused_lately(files)) > 99:",
+        "out_of_step_try_a_refused_key",
+        package="adapters",
+    ),
 )
 
 
-WHOLE, ALSO = ("tests/core", "tests/worlds"), ("tests/fakes_clock.py", "tests/unit/test_held.py")
+WHOLE = ("tests/core", "tests/worlds", "tests/lab")
+ALSO = (
+    *("tests/fakes_clock.py", "tests/fakes_ssh.py"),
+    *("tests/unit/test_held.py", "tests/unit/test_shared_servers.py"),
+)
 """Folders that are copied, and single files."""
 JUDGES = (*WHOLE, "tests/unit")
 """Where the killers are looked for, by their names."""
@@ -1016,7 +1029,7 @@ def copied(folder: Path) -> Path:
     for name in ("watchdogd", "bench", *WHOLE):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ALSO:
-        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
     (folder / "pyproject.toml").write_text("[tool.pytest.ini_options]\npythonpath = ['.']\n")
     return folder

@@ -98,7 +98,7 @@ class Links:
     def current(self) -> Link:
         raise Transient(Cause.LINK_LOST, "none")
 
-    def reconnect(self, deadline: Deadline) -> None:
+    def reconnect(self, deadline: Deadline, *, ordered: bool = False) -> None:
         raise AssertionError
 
     def reopen(self, deadline: Deadline) -> None:

@@ -6,9 +6,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
+from tests.fakes_clock import FakeClock
+from tests.fakes_reach import an_intent, reach_with
 from tests.fakes_ssh import FakeEngine, FakeForward
 from watchdogd.adapters.clock import SystemClock
 from watchdogd.core.events import (
@@ -21,10 +24,11 @@ from watchdogd.core.events import (
     LinkUp,
     PortBound,
 )
-from watchdogd.core.words import Cause
+from watchdogd.core.words import Cause, Remedy, Result
 from watchdogd.errors import Permanent, Transient
 from watchdogd.links import TargetLinks
 from watchdogd.ports import Deadline
+from watchdogd.remedies.connection import reconnect
 
 CLOCK = SystemClock()
 
@@ -55,8 +59,15 @@ class Bench:
         self.events: list[Event] = []
         self.engine = FakeEngine(CLOCK)
         self.forward = FakeForward()
+        self.orders: list[int] = []
+        """The links that were there at each order of a person."""
         self.links = TargetLinks(
-            self.engine, self.forward, CLOCK, self.events.append, target="a100"
+            self.engine,
+            self.forward,
+            CLOCK,
+            self.events.append,
+            target="a100",
+            order=lambda: self.orders.append(len(self.engine.links)),
         )
 
     def dial(self, number: int) -> None:
@@ -251,6 +262,17 @@ class TestCloseLink:
 
 
 class TestReconnect:
+    @pytest.mark.parametrize("ordered", [False, True])
+    def test_the_engine_hears_of_a_person_s_order_before_it_dials(
+        self, bench: Bench, ordered: bool
+    ) -> None:
+        reach = replace(reach_with(FakeClock()), links=bench.links)
+        intent = replace(an_intent(Remedy.RECONNECT, Cause.AUTH), ordered=ordered)
+        assert reconnect(reach, intent, soon()).result is Result.DONE
+        assert bench.orders == [0] * ordered
+        bench.dial(2)
+        assert bench.orders == [0] * ordered
+
     def test_proves_the_new_link(self, bench: Bench) -> None:
         bench.dial(1)
         bench.links.reconnect(soon())

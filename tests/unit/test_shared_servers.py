@@ -20,6 +20,8 @@ from watchdogd.adapters.file_signature import Signature, signature
 from watchdogd.adapters.shared_link import Share
 from watchdogd.adapters.shared_servers import (
     REACHED_SECONDS,
+    REFUSED_LOGINS,
+    REFUSED_SECONDS,
     SESSIONS,
     SHORT_SECONDS,
     TOLD_SECONDS,
@@ -60,7 +62,9 @@ class Target:
         self.engine = SharedEngine(server, WEIGHT)
         self.events: list[Event] = []
         self.forward = FakeForward()
-        self.links = TargetLinks(self.engine, self.forward, REAL, self.events.append)
+        self.links = TargetLinks(
+            self.engine, self.forward, REAL, self.events.append, order=self.engine.order
+        )
         self.number = 0
 
     def dial(self) -> None:
@@ -487,6 +491,44 @@ class TestFailures:
             due[number] += AUTH_GAP_SECONDS if few else AUTH_REST_SECONDS
         pauses = [after - before for before, after in itertools.pairwise(logins)]
         assert min(pauses) >= AUTH_GAP_SECONDS, logins
+        fifth = [
+            after - before for before, after in zip(logins, logins[REFUSED_LOGINS:], strict=False)
+        ]
+        assert min(fifth) >= REFUSED_SECONDS, "fail2ban locks out at the fifth in ten minutes"
+        hours = (logins[-1] - logins[0]) / 3600.0
+        assert len(logins) >= 4 * hours, "and yet it is found within a quarter of an hour"
+
+    def refused(self, scene: Scene) -> list[Target]:
+        """Targets whose server has refused as many logins as may be tried."""
+        targets = [scene.target() for _ in range(REFUSED_LOGINS + 1)]
+        for one in targets[:REFUSED_LOGINS]:
+            scene.fail(Permanent(Cause.AUTH, "no", phase="auth", reached=True))
+            one.dial()
+            scene.clock.pass_by(REACHED_SECONDS + 0.1)
+        targets[-1].dial()
+        assert isinstance(targets[-1].events[0], DialFailed)
+        assert not scene.dialer.links, "it was not tried"
+        return targets
+
+    def test_a_person_who_mended_it_is_not_kept_waiting(self, scene: Scene) -> None:
+        one, *_ = self.refused(scene)
+        with pytest.raises(Permanent):
+            one.links.reconnect(soon())
+        one.links.reconnect(soon(), ordered=True)
+        assert one.on() is scene.dialer.links[0]
+
+    def test_nor_is_a_key_that_was_mended(self, scene: Scene) -> None:
+        one, *_ = self.refused(scene)
+        scene.known_hosts.write_text("another")
+        one.dial()
+        assert one.on() is scene.dialer.links[0]
+
+    def test_a_login_that_is_let_in_ends_the_count(self, scene: Scene) -> None:
+        targets = self.refused(scene)
+        targets[0].links.reconnect(soon(), ordered=True)
+        targets[0].links.close(soon())
+        targets[1].dial()
+        assert targets[1].on() is scene.dialer.links[1]
 
     def test_a_dial_that_broke_leaves_nobody_waiting(self, scene: Scene) -> None:
         scene.dialer.failures.append(ZeroDivisionError())  # type: ignore[arg-type]

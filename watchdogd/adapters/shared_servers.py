@@ -35,6 +35,9 @@ TOLD_SECONDS, REACHED_SECONDS = 5.0, 31.0
 """So long a failure is the answer to the other targets' dials too; the longer one if sshd was reached, as
 it counts those: beyond the pause between two tries of a refused key (``core.dialing``), so that those of targets
 that are out of step are never closer together than one's."""
+REFUSED_LOGINS, REFUSED_SECONDS = 4, 600.0
+"""After so many refused logins in so long, by all targets together, the next is not tried: fail2ban's ``sshd`` jail
+locks an address out at the fifth in ten minutes (``maxretry = 5``, ``findtime = 10m``)."""
 
 
 class SshServers:
@@ -71,10 +74,19 @@ class SharedEngine:
     """Those not given back."""
     told: int = 0
     """The number of the newest failure that this target knows of."""
+    ordered: bool = False
+    """Does a person want the next dial?"""
 
     def dial(self, deadline: Deadline, news: LinkNews) -> Link:
         """See the port. Never a link that this target has already, nor an older one."""
-        return self.server.dial(self, deadline, news)
+        try:
+            return self.server.dial(self, deadline, news)
+        finally:
+            self.ordered = False
+
+    def order(self) -> None:
+        """The next dial asks the server, whatever it answered lately: a person may have mended something."""
+        self.ordered = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +117,8 @@ class SharedServer:
         self._trunks: list[Trunk] = []
         self._flying = 0
         self._failure: _Failure | None = None
+        self._refused: tuple[_Failure, ...] = ()
+        """Logins since the last that was let in."""
         self._most = SESSIONS
         """Targets on one connection."""
 
@@ -183,7 +197,11 @@ class SharedServer:
         asked; ``files``: as they were then. A refused host key is told only to who waited for that very dial:
         whoever asks later may be in another network."""
         failure = self._failure
-        if failure is None or me.told >= failure.number:
+        if failure is None or me.ordered:
+            return
+        if len(refused := self._refused_lately(files)) >= REFUSED_LOGINS:
+            raise refused[-1].again()
+        if me.told >= failure.number:
             return
         if failure.error.cause is Cause.HOST_KEY and began > failure.at:
             return
@@ -191,6 +209,10 @@ class SharedServer:
         if self._clock.boot() - failure.at < lasts and failure.files == files:
             me.told = failure.number
             raise failure.again()
+
+    def _refused_lately(self, files: tuple[Signature, ...]) -> tuple[_Failure, ...]:
+        since = self._clock.boot() - REFUSED_SECONDS
+        return tuple(one for one in self._refused if one.at > since and one.files == files)
 
     def _dials(self) -> int:
         """How many may run now."""
@@ -216,7 +238,7 @@ class SharedServer:
             share.handed = True
             share.trunk.link = link
             self._flying -= 1
-            self._failure = None
+            self._failure, self._refused = None, ()
             self._changed.notify_all()
         self._catch_up(share)
 
@@ -234,6 +256,8 @@ class SharedServer:
             self._flying -= 1
             self._end(trunk)
             self._failure = failure or self._failure
+            if failure is not None and failure.error.reached and failure.error.cause is Cause.AUTH:
+                self._refused = (*self._refused_lately(failure.files), failure)
             self._changed.notify_all()
 
     def _end(self, trunk: Trunk) -> None:

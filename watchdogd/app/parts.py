@@ -18,7 +18,7 @@ from watchdogd.adapters.http import get
 from watchdogd.adapters.route import Route
 from watchdogd.adapters.self_reach import this_machine
 from watchdogd.adapters.server_http import ServerHttp
-from watchdogd.adapters.shared_servers import SshServers
+from watchdogd.adapters.shared_servers import SharedEngine, SshServers
 from watchdogd.adapters.ssh_resolve import SshPlan
 from watchdogd.adapters.tmux import Tmux
 from watchdogd.adapters.tokens import TokenFile
@@ -91,13 +91,12 @@ def parts_of(
         name=target.name,
         same_machine=not plan.first_hop and this_machine(plan.host),
     )
-    links = TargetLinks(
-        _engine(target, plan, clock, places), forward, clock, post, target=target.name
-    )
+    engine = _engine(target, plan, clock, places)
+    links = TargetLinks(engine, forward, clock, post, target=target.name, order=engine.order)
     return _behind(target, plan, forward, links, None, clock, places)
 
 
-def _engine(target: TargetSettings, plan: SshPlan, clock: Clock, places: Places) -> SshEngine:
+def _engine(target: TargetSettings, plan: SshPlan, clock: Clock, places: Places) -> SharedEngine:
     return places.servers.engine(
         plan,
         target.ssh.keepalive,

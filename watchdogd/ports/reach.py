@@ -50,9 +50,10 @@ class LinkSource(Protocol):
         """The present link. Raises ``Transient(LINK_LOST)`` if there is none."""
         ...
 
-    def reconnect(self, deadline: Deadline) -> None:
+    def reconnect(self, deadline: Deadline, *, ordered: bool = False) -> None:
         """Dial a new link beside the present one and put it in its place, proved by one exec.
 
+        ``ordered``: by a person, so the server is asked though it refused others lately.
         Waits for a dial in flight instead of starting another. Raises as ``SshEngine.dial``."""
         ...
 

@@ -12,7 +12,7 @@ def reconnect(reach: Reach, intent: Intent, deadline: Deadline) -> Outcome:
 
     Raises as ``SshEngine.dial`` and ``Link.run``.
     """
-    reach.links.reconnect(deadline)
+    reach.links.reconnect(deadline, ordered=intent.ordered)
     number = reach.links.status().number
     return Outcome(result=Result.DONE, detail=f"link {number} runs commands")
 
