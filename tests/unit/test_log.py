@@ -8,6 +8,7 @@ import logging
 import threading
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -405,6 +406,34 @@ def test_another_cause_is_news_and_so_is_the_next_spell(out: io.StringIO) -> Non
         "auth",
         None,
         "sshd_down",
+    ]
+
+
+def test_a_long_outage_s_dials_are_told_once_an_hour_and_a_person_s_each(
+    out: io.StringIO,
+) -> None:
+    sink = log.LogSink()
+    intent = replace(INTENT, remedy=Remedy.RECONNECT, cause=Cause.SSHD_DOWN)
+    for minute in range(130):
+        for one in (intent, replace(intent, ordered=True)) if minute in (3, 5) else (intent,):
+            facts = (
+                RemedyIntended(intent=one),
+                RemedyEnded(intent=one, result=Result.FAILED, seconds=0.5),
+            )
+            sink.told("a", Woke(), facts, TargetState(), env(minute * 60.0))
+    done = RemedyEnded(intent=intent, result=Result.DONE, seconds=0.5)
+    again = (done, RemedyIntended(intent=intent), done)
+    sink.told("a", Woke(), again, TargetState(), env(130 * 60.0))
+    begin, fail, work = (
+        "reconnect begins",
+        "reconnect failed after 0.5 s",
+        "reconnect is done after 0.5 s",
+    )
+    assert [(record["event"], record.get("repeated")) for record in lines(out)] == [
+        *((begin, None), (fail, None)),
+        *((begin, None), (fail, None)) * 2,  # a person's
+        *((begin, 59), (fail, 59)) * 2,
+        *((work, None), (begin, None), (work, None)),
     ]
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from watchdogd.core import commands as c
 from watchdogd.core import events as e
-from watchdogd.core.words import Hindsight, Refusal, Result, State
+from watchdogd.core.words import Hindsight, Refusal, Remedy, Result, State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,17 +234,30 @@ def _remedy(fact: c.RemedyIntended | c.RemedyEnded | c.RemedyVerified) -> Line:
         "remedy": intent.remedy,
         "key": intent.key,
     }
+    # Of a long outage each dial is a reconnect that begins and fails, like the one before.
+    routine = intent.remedy is Remedy.RECONNECT and not intent.ordered
+    each = (intent.remedy, intent.incident, intent.cause)
     if isinstance(fact, c.RemedyIntended):
-        return Line(level="info", text=f"{intent.remedy} begins", fields=fields)
+        return Line(
+            level="info",
+            text=f"{intent.remedy} begins",
+            fields=fields,
+            repeats=("remedy_begins", *each) if routine else None,
+        )
     if isinstance(fact, c.RemedyVerified):
         proved = "worked: healthy again" if fact.healthy else "did not bring health in time"
         level = "info" if fact.healthy else "warning"
         return Line(level=level, text=f"{intent.remedy} {proved}", fields=fields)
     fields |= {"result": fact.result, "seconds": round(fact.seconds, 3)}
     fields |= {"detail": fact.detail, "mend": fact.mend}
-    level = "info" if fact.result is Result.DONE else "warning"
-    text = f"{intent.remedy} {_ENDED[fact.result]} after {fact.seconds:.1f} s"
-    return Line(level=level, text=text, fields=fields)
+    done = fact.result is Result.DONE
+    return Line(
+        level="info" if done else "warning",
+        text=f"{intent.remedy} {_ENDED[fact.result]} after {fact.seconds:.1f} s",
+        fields=fields,
+        repeats=("remedy_ended", *each, fact.result) if routine and not done else None,
+        ends="remedy_begins" if done else "",
+    )
 
 
 def event_line(event: e.Event, place: Place = NOWHERE) -> Line | None:
