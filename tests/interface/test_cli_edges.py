@@ -209,9 +209,8 @@ def test_one_round_ends_with_the_verdict_on_each_target(
     assert done.returncode == 2, done.stderr
     *log, head, detail, mend = done.stdout.splitlines()
     assert (head, detail[:20]) == ("box is down: sshd_down", "  no connection to 1")
-    assert mend.startswith(
-        "  to mend it: ssh -v -p 1 127.0.0.1 true; if the port is wrong, correct "
-    )
+    login = f"ssh -v -i {tmp_path / 'key'} -p 1 127.0.0.1 true"
+    assert mend.startswith(f"  to mend it: {login}; if the port is wrong, correct ")
     assert all(line.startswith("{") for line in log)
 
 

@@ -22,7 +22,7 @@ from watchdogd.ports import (
 )
 from watchdogd.probes import DECLARED_CAUSES, LAPTOP_PROBES, SERVER_PROBES, TUNNEL_PROBES
 from watchdogd.probes.agent import agent
-from watchdogd.probes.by_hand import by_hand
+from watchdogd.probes.by_hand import by_hand, login
 from watchdogd.probes.forward import forward
 from watchdogd.probes.network import network
 from watchdogd.probes.session import session
@@ -207,6 +207,10 @@ class TestSsh:
         told = by_hand(cause, target)
         assert said in told
         assert bool(told) == bool(said)
+
+    def test_it_has_the_key_and_the_known_hosts_of_the_configuration(self) -> None:
+        ssh = SshSettings(host="abc", identity_file="/k/my key", known_hosts="/k/known")
+        assert login(ssh) == "ssh -v -i '/k/my key' -o UserKnownHostsFile=/k/known abc true"
 
     def test_it_is_told_unless_the_dial_itself_knew_better(self, clock: FakeClock) -> None:
         links = FakeLinks(failure=Cause.SSHD_REJECTS)

@@ -27,7 +27,13 @@ def by_hand(cause: Cause, target: TargetSettings) -> str:
 
 
 def login(ssh: SshSettings) -> str:
-    """The login by hand that tells each step."""
-    port = f"-p {ssh.port} " if ssh.port is not None else ""
+    """The login by hand that tells each step, with what the configuration sets."""
+    words = ["ssh", "-v"]
+    if ssh.identity_file is not None:
+        words += ["-i", ssh.identity_file]
+    if ssh.known_hosts is not None:
+        words += ["-o", f"UserKnownHostsFile={ssh.known_hosts}"]
+    if ssh.port is not None:
+        words += ["-p", str(ssh.port)]
     user = f"{ssh.user}@" if ssh.user is not None else ""
-    return f"ssh -v {port}{shlex.quote(user + ssh.host)} true"
+    return shlex.join([*words, user + ssh.host, "true"])
