@@ -93,11 +93,11 @@ def _main(tally: Tally) -> list[str]:
 
 
 def _heal(tally: Tally) -> list[str]:
-    lines = [f"{'':<18}" + "".join(f"{name[:15]:>17}" for name in tally.totals)]
+    lines = [f"{'':<18}" + "".join(f"{name[:15]:>20}" for name in tally.totals)]
     for kind in Kind:
         cells = [_cell(one.heal.get(kind)) for one in tally.totals.values()]
         if any(cells):
-            lines.append(f"{kind:<18}" + "".join(f"{cell:>17}" for cell in cells))
+            lines.append(f"{kind:<18}" + "".join(f"{cell:>20}" for cell in cells))
     return lines
 
 
