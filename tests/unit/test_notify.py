@@ -23,6 +23,7 @@ from watchdogd.core.notices import News
 from watchdogd.core.words import Cause, State
 from watchdogd.ports import Outbox
 from watchdogd.settings import NotifySettings, Secret
+from watchdogd.sinks import notify
 from watchdogd.sinks.heartbeat import Beats
 from watchdogd.sinks.notify import Notifier, Outside
 from watchdogd.sinks.outgoing import Outgoing
@@ -269,6 +270,25 @@ def test_what_was_not_sent_is_sent_by_the_next_agent_and_nothing_twice(
     until(lambda: third._destinations, "the addresses")
     assert third.close(SOON)
     assert len(outer.sent) == 1
+
+
+def test_a_defect_of_ours_ends_no_message_but_its_own_try(
+    begin: Begin, outer: Outer, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notify, "BROKEN_SECONDS", 0.01)
+    send, broken = outer.send, threading.Event()
+
+    def break_once(url: Secret, title: str, body: str) -> str:
+        if not broken.is_set():
+            broken.set()
+            raise ZeroDivisionError
+        return send(url, title, body)
+
+    monkeypatch.setattr(outer, "send", break_once)
+    outage(begin(), person=True)
+    until(lambda: outer.sent, "a message")
+    assert broken.is_set()
+    assert "a100 needs a person: host_key" in outer.bodies()[0]
 
 
 def test_a_target_that_is_gone_is_ended(begin: Begin, outer: Outer, clock: FakeClock) -> None:

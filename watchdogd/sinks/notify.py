@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 RETRY_SECONDS, LONGEST_RETRY = 5.0, 600.0
 URLS_RETRY = 60.0
+BROKEN_SECONDS = 300.0
+"""After a defect of ours: until the next try."""
 HEARTBEAT = "heartbeat"
 """Its channel."""
 
@@ -201,19 +203,30 @@ class Notifier:
                 posted, self._posted = self._posted, deque()
                 fresh, self._fresh = self._fresh, None
                 closing = self._closing
-            for one in posted:
-                self._keep(one)
-            if closing:
-                return
-            if fresh is not None:
-                self._take_up(fresh)
-            if self._cut_off():
-                self._was_cut_off = True
-            else:
-                self._back_again()
-                self._read_if_due()
-                self._send_if_due()
-                self._beat_if_due()
+            try:
+                while posted:
+                    self._keep(posted.popleft())
+                if closing:
+                    return
+                if fresh is not None:
+                    self._take_up(fresh)
+                self._reach_out()
+            except Exception:
+                log.exception("telling people broke; it goes on in %.0f s", BROKEN_SECONDS)
+                self._group_at = self._clock.run()
+                with self._changed:
+                    self._posted.extendleft(reversed(posted))
+                    if not self._closing:
+                        self._changed.wait(BROKEN_SECONDS)
+
+    def _reach_out(self) -> None:
+        if self._cut_off():
+            self._was_cut_off = True
+        else:
+            self._back_again()
+            self._read_if_due()
+            self._send_if_due()
+            self._beat_if_due()
 
     def _cut_off(self) -> bool:
         """No target has a network: what waits becomes one message once there is one."""
