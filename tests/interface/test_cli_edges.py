@@ -209,7 +209,7 @@ def test_one_round_ends_with_the_verdict_on_each_target(
     assert done.returncode == 2, done.stderr
     *log, head, detail, mend = done.stdout.splitlines()
     assert (head, detail[:20]) == ("box is down: sshd_down", "  no connection to 1")
-    login = f"ssh -v -i {tmp_path / 'key'} -p 1 127.0.0.1 true"
+    login = f"ssh -v -i {tmp_path / 'key'} -o IdentitiesOnly=yes -p 1 127.0.0.1 true"
     assert mend.startswith(f"  to mend it: {login}; if the port is wrong, correct ")
     assert all(line.startswith("{") for line in log)
 

@@ -1006,8 +1006,8 @@ MUTANTS = (
         "each-target-counts-its-own-refused-logins",
         "a server is never asked so often that it locks the laptop out",
         "shared_servers.py",
-        "if len(refused := self._refused_lately(files)) >= REFUSED_LOGINS:",
-        "if len(refused := self._refused_lately(files)) > 99:",
+        "if len(refused := self._refused_as_now(files)) >= REFUSED_LOGINS:",
+        "if len(refused := self._refused_as_now(files)) > 99:",
         "out_of_step_try_a_refused_key",
         package="adapters",
     ),
@@ -1017,7 +1017,8 @@ MUTANTS = (
 WHOLE = ("tests/core", "tests/worlds", "tests/lab")
 ALSO = (
     *("tests/fakes_clock.py", "tests/fakes_ssh.py"),
-    *("tests/unit/test_held.py", "tests/unit/test_shared_servers.py"),
+    *("tests/unit/test_held.py", "tests/unit/test_refused_logins.py"),
+    "tests/unit/test_shared_servers.py",
 )
 """Folders that are copied, and single files."""
 JUDGES = (*WHOLE, "tests/unit")

@@ -422,22 +422,24 @@ def test_a_long_outage_s_dials_are_told_once_an_hour_and_a_person_s_each(
             )
             sink.told("a", Woke(), facts, TargetState(), env(minute * 60.0))
     done = RemedyEnded(intent=intent, result=Result.DONE, seconds=0.5)
-    again = (done, RemedyIntended(intent=intent), done)
+    failed = RemedyEnded(intent=intent, result=Result.FAILED, seconds=0.5)
+    proof = replace(failed, detail="it runs no commands")
+    again = (done, RemedyIntended(intent=intent), failed, proof, failed)
     sink.told("a", Woke(), again, TargetState(), env(130 * 60.0))
-    begin, fail, work = (
-        "reconnect begins",
-        "reconnect failed after 0.5 s",
-        "reconnect is done after 0.5 s",
-    )
+    for other in (replace(intent, incident="a100-18"), replace(intent, cause=Cause.DNS)):
+        sink.told("a", Woke(), (RemedyIntended(intent=other),), TargetState(), env(131 * 60.0))
+    begin, fail = "reconnect begins", "reconnect failed after 0.5 s"
     assert [(record["event"], record.get("repeated")) for record in lines(out)] == [
         *((begin, None), (fail, None)),
         *((begin, None), (fail, None)) * 2,  # a person's
         *((begin, 59), (fail, 59)) * 2,
-        *((work, None), (begin, None), (work, None)),
+        ("reconnect is done after 0.5 s", None),
+        *((begin, None), (fail, None), (fail, None)),
+        *((begin, None), (begin, None)),
     ]
 
 
-def test_incidents_and_remedies_are_never_held_back(out: io.StringIO) -> None:
+def test_incidents_and_all_remedies_but_routine_dials_are_never_held_back(out: io.StringIO) -> None:
     sink = log.LogSink()
     for number in range(3):
         sink.told("a", Woke(), FACTS[1:7], TargetState(), env(float(number)))

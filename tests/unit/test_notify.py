@@ -272,23 +272,82 @@ def test_what_was_not_sent_is_sent_by_the_next_agent_and_nothing_twice(
     assert len(outer.sent) == 1
 
 
-def test_a_defect_of_ours_ends_no_message_but_its_own_try(
+def test_a_defect_in_sending_holds_up_one_address_for_its_pause(
     begin: Begin, outer: Outer, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(notify, "BROKEN_SECONDS", 0.01)
     send, broken = outer.send, threading.Event()
 
-    def break_once(url: Secret, title: str, body: str) -> str:
-        if not broken.is_set():
+    def broken_once(url: Secret, title: str, body: str) -> str:
+        if url == A and not broken.is_set():
             broken.set()
             raise ZeroDivisionError
         return send(url, title, body)
 
-    monkeypatch.setattr(outer, "send", break_once)
+    monkeypatch.setattr(outer, "send", broken_once)
+    outer.urls = (A, B)
+    notifier = begin()
+    outage(notifier, person=True)
+    until(lambda: outer.bodies(B), "the other address")
+    assert broken.is_set()
+    assert not outer.bodies()
+    assert outer.counted["json", False] == 1
+    moved(notifier, clock, 700)
+    until(outer.bodies, "the next try")
+
+
+class Breaks:
+    """What it is put in front of raises once, and works from then on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, where: object, name: str) -> None:
+        self.works = getattr(where, name)
+        self.broken = threading.Event()
+        monkeypatch.setattr(where, name, self.call)
+
+    def call(self, *given: object, **named: object) -> object:
+        if not self.broken.is_set():
+            self.broken.set()
+            raise ZeroDivisionError
+        return self.works(*given, **named)
+
+
+@pytest.mark.parametrize(
+    "name", ["_take_up", "_read_if_due", "_send_if_due", "_beat_if_due", "_cut_off"]
+)
+def test_a_defect_of_ours_ends_nothing_but_its_own_pass(
+    begin: Begin,
+    outer: Outer,
+    clock: FakeClock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    name: str,
+) -> None:
+    monkeypatch.setattr(notify, "BROKEN_SECONDS", 0.01)
+    breaks = Breaks(monkeypatch, Notifier, name)
+    monkeypatch.setattr(Notifier, name, lambda self, *given: breaks.call(self, *given))
     outage(begin(), person=True)
     until(lambda: outer.sent, "a message")
-    assert broken.is_set()
+    assert breaks.broken.is_set()
     assert "a100 needs a person: host_key" in outer.bodies()[0]
+    assert [one.exc_info is not None for one in caplog.records if one.levelname == "ERROR"] == [
+        True
+    ]
+
+
+def test_what_comes_after_a_message_that_cannot_be_kept_is_kept(
+    begin: Begin, outer: Outer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outer.open.clear()
+    notifier = begin()
+    outage(notifier, person=True)
+    assert outer.entered.wait(SOON), "the thread is busy with the first"
+    for target in ("b200", "a100"):
+        outage(notifier, person=True, target=target)
+    breaks = Breaks(monkeypatch, notifier._outgoing, "post")
+    outer.open.set()
+    assert notifier.close(SOON)
+    assert breaks.broken.is_set()
+    kept, _ = notifier._outgoing.waiting(notifier._destinations[0].name)
+    assert kept
 
 
 def test_a_target_that_is_gone_is_ended(begin: Begin, outer: Outer, clock: FakeClock) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import pytest
@@ -209,8 +210,11 @@ class TestSsh:
         assert bool(told) == bool(said)
 
     def test_it_has_the_key_and_the_known_hosts_of_the_configuration(self) -> None:
-        ssh = SshSettings(host="abc", identity_file="/k/my key", known_hosts="/k/known")
-        assert login(ssh) == "ssh -v -i '/k/my key' -o UserKnownHostsFile=/k/known abc true"
+        key = "-i '/k/my key' -o IdentitiesOnly=yes"
+        for known, told in (("/k/known", "/k/known"), ("/k/my known", '"/k/my known"')):
+            ssh = SshSettings(host="abc", identity_file="/k/my key", known_hosts=known)
+            option = shlex.quote(f"UserKnownHostsFile={told}")
+            assert login(ssh) == f"ssh -v {key} -o {option} abc true"
 
     def test_it_is_told_unless_the_dial_itself_knew_better(self, clock: FakeClock) -> None:
         links = FakeLinks(failure=Cause.SSHD_REJECTS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import socket
 import threading
 from collections.abc import Iterator
@@ -20,8 +19,6 @@ from watchdogd.adapters.file_signature import Signature, signature
 from watchdogd.adapters.shared_link import Share
 from watchdogd.adapters.shared_servers import (
     REACHED_SECONDS,
-    REFUSED_LOGINS,
-    REFUSED_SECONDS,
     SESSIONS,
     SHORT_SECONDS,
     TOLD_SECONDS,
@@ -31,7 +28,6 @@ from watchdogd.adapters.shared_servers import (
 )
 from watchdogd.adapters.ssh_refusals import no_session
 from watchdogd.adapters.ssh_resolve import SshPlan
-from watchdogd.core.dialing import AUTH_DIALS, AUTH_GAP_SECONDS, AUTH_REST_SECONDS
 from watchdogd.core.events import DialFailed, Event, LinkLost, LinkSilent, LinkSpeaking, LinkUp
 from watchdogd.core.words import Cause
 from watchdogd.errors import Permanent, Transient
@@ -470,65 +466,6 @@ class TestFailures:
         (b,) = scene.up(1)
         assert isinstance(a.events[0], DialFailed)
         assert isinstance(b.events[0], DialFailed) == told
-
-    def test_targets_out_of_step_try_a_refused_key_no_oftener_than_one(
-        self, scene: Scene, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        logins: list[float] = []
-
-        def refuse(*_: object) -> FakeLink:
-            logins.append(scene.clock.run())
-            raise Permanent(Cause.AUTH, "no", phase="auth", reached=True)
-
-        monkeypatch.setattr(scene.dialer, "dial", refuse)
-        targets = [scene.target() for _ in range(8)]
-        due = {number: scene.clock.run() + 16.0 * number for number in range(len(targets))}
-        while min(due.values()) < 1000.0 + 3600.0:
-            number = min(due, key=due.__getitem__)
-            scene.clock.pass_by(due[number] - scene.clock.run())
-            targets[number].dial()
-            few = len(targets[number].events) < AUTH_DIALS
-            due[number] += AUTH_GAP_SECONDS if few else AUTH_REST_SECONDS
-        pauses = [after - before for before, after in itertools.pairwise(logins)]
-        assert min(pauses) >= AUTH_GAP_SECONDS, logins
-        fifth = [
-            after - before for before, after in zip(logins, logins[REFUSED_LOGINS:], strict=False)
-        ]
-        assert min(fifth) >= REFUSED_SECONDS, "fail2ban locks out at the fifth in ten minutes"
-        hours = (logins[-1] - logins[0]) / 3600.0
-        assert len(logins) >= 4 * hours, "and yet it is found within a quarter of an hour"
-
-    def refused(self, scene: Scene) -> list[Target]:
-        """Targets whose server has refused as many logins as may be tried."""
-        targets = [scene.target() for _ in range(REFUSED_LOGINS + 1)]
-        for one in targets[:REFUSED_LOGINS]:
-            scene.fail(Permanent(Cause.AUTH, "no", phase="auth", reached=True))
-            one.dial()
-            scene.clock.pass_by(REACHED_SECONDS + 0.1)
-        targets[-1].dial()
-        assert isinstance(targets[-1].events[0], DialFailed)
-        assert not scene.dialer.links, "it was not tried"
-        return targets
-
-    def test_a_person_who_mended_it_is_not_kept_waiting(self, scene: Scene) -> None:
-        one, *_ = self.refused(scene)
-        with pytest.raises(Permanent):
-            one.links.reconnect(soon())
-        one.links.reconnect(soon(), ordered=True)
-        assert one.on() is scene.dialer.links[0]
-
-    def test_nor_is_a_key_that_was_mended(self, scene: Scene) -> None:
-        one, *_ = self.refused(scene)
-        scene.known_hosts.write_text("another")
-        one.dial()
-        assert one.on() is scene.dialer.links[0]
-
-    def test_a_login_that_is_let_in_ends_the_count(self, scene: Scene) -> None:
-        targets = self.refused(scene)
-        targets[0].links.reconnect(soon(), ordered=True)
-        targets[0].links.close(soon())
-        targets[1].dial()
-        assert targets[1].on() is scene.dialer.links[1]
 
     def test_a_dial_that_broke_leaves_nobody_waiting(self, scene: Scene) -> None:
         scene.dialer.failures.append(ZeroDivisionError())  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from weakref import WeakValueDictionary
 
@@ -18,6 +18,7 @@ from watchdogd.adapters.crew import CREW
 from watchdogd.adapters.file_signature import Signature, signature
 from watchdogd.adapters.shared_link import Share, Trunk
 from watchdogd.adapters.ssh_resolve import SshPlan
+from watchdogd.core.dialing import AUTH_REST_SECONDS
 from watchdogd.core.words import Cause
 from watchdogd.errors import Permanent, Transient
 from watchdogd.ports import Clock, Deadline, Link, LinkNews, SshEngine
@@ -35,9 +36,11 @@ TOLD_SECONDS, REACHED_SECONDS = 5.0, 31.0
 """So long a failure is the answer to the other targets' dials too; the longer one if sshd was reached, as
 it counts those: beyond the pause between two tries of a refused key (``core.dialing``), so that those of targets
 that are out of step are never closer together than one's."""
-REFUSED_LOGINS, REFUSED_SECONDS = 4, 600.0
-"""After so many refused logins in so long, by all targets together, the next is not tried: fail2ban's ``sshd`` jail
-locks an address out at the fifth in ten minutes (``maxretry = 5``, ``findtime = 10m``)."""
+REFUSED_LOGINS, REFUSED_REST_SECONDS = 4, AUTH_REST_SECONDS
+"""After so many refused logins by all targets together none is tried for so long. fail2ban's ``sshd`` jail locks an
+address out at the fifth (``maxretry = 5``), and forgets the others only after ten minutes without one (``findtime``):
+four in any ten minutes would not do, as its count of an older one fades slowly."""
+_NOT_ASKED = " (not asked again yet: it refused several logins lately)"
 
 
 class SshServers:
@@ -98,10 +101,12 @@ class _Failure:
     files: tuple[Signature, ...]
     """What the login depends on, as it was."""
 
-    def again(self) -> Transient | Permanent:
-        """For another target: an error that was raised belongs to its own thread."""
-        one = self.error
-        return type(one)(one.cause, one.detail, phase=one.phase, mend=one.mend, reached=one.reached)
+    def again(self, more: str = "", *, reached: bool | None = None) -> Transient | Permanent:
+        """For another target: an error that was raised belongs to its own thread. ``more``: behind its detail;
+        ``reached``: instead of its own."""
+        one, told = self.error, self.error.detail + more
+        at_sshd = one.reached if reached is None else reached
+        return type(one)(one.cause, told, phase=one.phase, mend=one.mend, reached=at_sshd)
 
 
 class SharedServer:
@@ -193,31 +198,37 @@ class SharedServer:
             return trunk.link if was_last else None
 
     def _tell_failure(self, me: SharedEngine, began: float, files: tuple[Signature, ...]) -> None:
-        """Raise what another target's dial has just found out, once. ``began``: ``boot`` clock, when this one
-        asked; ``files``: as they were then. A refused host key is told only to who waited for that very dial:
-        whoever asks later may be in another network."""
+        """Raise what another target's dial has just found out, once; and that too many logins were refused, each
+        time. ``began``: ``boot`` clock, when this one asked; ``files``: as they were then."""
         failure = self._failure
-        if failure is None or me.ordered:
+        if failure is None or (me.ordered and failure.at < began):
             return
-        if len(refused := self._refused_lately(files)) >= REFUSED_LOGINS:
-            raise refused[-1].again()
-        if me.told >= failure.number:
-            return
-        if failure.error.cause is Cause.HOST_KEY and began > failure.at:
-            return
-        lasts = REACHED_SECONDS if failure.error.reached else TOLD_SECONDS
-        if self._clock.boot() - failure.at < lasts and failure.files == files:
+        if self._is_news(failure, me, began) and failure.files == files:
             me.told = failure.number
             raise failure.again()
+        if len(refused := self._refused_as_now(files)) >= REFUSED_LOGINS:
+            raise refused[-1].again(_NOT_ASKED, reached=False)  # sshd counts nothing of it
 
-    def _refused_lately(self, files: tuple[Signature, ...]) -> tuple[_Failure, ...]:
-        since = self._clock.boot() - REFUSED_SECONDS
-        return tuple(one for one in self._refused if one.at > since and one.files == files)
+    def _is_news(self, failure: _Failure, me: SharedEngine, began: float) -> bool:
+        """A refused host key is told only to who waited for that very dial: whoever asks later may be in another
+        network."""
+        if me.told >= failure.number:
+            return False
+        if failure.error.cause is Cause.HOST_KEY and began > failure.at:
+            return False
+        lasts = REACHED_SECONDS if failure.error.reached else TOLD_SECONDS
+        return self._clock.boot() - failure.at < lasts
+
+    def _refused_as_now(self, files: tuple[Signature, ...]) -> tuple[_Failure, ...]:
+        """With the same keys, and not rested from."""
+        same = tuple(one for one in self._refused if one.files == files)
+        rested = not same or self._clock.boot() - same[-1].at >= REFUSED_REST_SECONDS
+        return () if rested else same
 
     def _dials(self) -> int:
         """How many may run now."""
         entered = any(trunk.link is not None and not trunk.silent for trunk in self._trunks)
-        return DIALS_AT_ONCE if entered else 1
+        return DIALS_AT_ONCE if entered and not self._refused else 1
 
     # ------------------------------------------------------------ one dial
 
@@ -257,7 +268,8 @@ class SharedServer:
             self._end(trunk)
             self._failure = failure or self._failure
             if failure is not None and failure.error.reached and failure.error.cause is Cause.AUTH:
-                self._refused = (*self._refused_lately(failure.files), failure)
+                kept = replace(failure, error=failure.again())  # without the frames of who dialled
+                self._refused = (*self._refused_as_now(failure.files), kept)
             self._changed.notify_all()
 
     def _end(self, trunk: Trunk) -> None:

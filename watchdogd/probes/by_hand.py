@@ -30,9 +30,10 @@ def login(ssh: SshSettings) -> str:
     """The login by hand that tells each step, with what the configuration sets."""
     words = ["ssh", "-v"]
     if ssh.identity_file is not None:
-        words += ["-i", ssh.identity_file]
+        words += ["-i", ssh.identity_file, "-o", "IdentitiesOnly=yes"]
     if ssh.known_hosts is not None:
-        words += ["-o", f"UserKnownHostsFile={ssh.known_hosts}"]
+        blank = '"' if " " in ssh.known_hosts else ""  # ssh itself splits that value at blanks
+        words += ["-o", f"UserKnownHostsFile={blank}{ssh.known_hosts}{blank}"]
     if ssh.port is not None:
         words += ["-p", str(ssh.port)]
     user = f"{ssh.user}@" if ssh.user is not None else ""

@@ -34,6 +34,7 @@ RETRY_SECONDS, LONGEST_RETRY = 5.0, 600.0
 URLS_RETRY = 60.0
 BROKEN_SECONDS = 300.0
 """After a defect of ours: until the next try."""
+DEFECT = "defect"
 HEARTBEAT = "heartbeat"
 """Its channel."""
 
@@ -196,7 +197,8 @@ class Notifier:
     # ------------------------------------------------------------ the thread
 
     def _run(self) -> None:
-        while True:
+        closing = False
+        while not closing or self._posted:
             with self._changed:
                 if not (self._posted or self._fresh or self._closing):
                     self._changed.wait(self._patience())
@@ -204,20 +206,29 @@ class Notifier:
                 fresh, self._fresh = self._fresh, None
                 closing = self._closing
             try:
-                while posted:
-                    self._keep(posted.popleft())
-                if closing:
-                    return
-                if fresh is not None:
-                    self._take_up(fresh)
-                self._reach_out()
-            except Exception:
-                log.exception("telling people broke; it goes on in %.0f s", BROKEN_SECONDS)
-                self._group_at = self._clock.run()
-                with self._changed:
-                    self._posted.extendleft(reversed(posted))
-                    if not self._closing:
-                        self._changed.wait(BROKEN_SECONDS)
+                self._pass(posted, fresh, closing=closing)
+            except Exception as defect:  # noqa: BLE001 - no defect of ours may end all messages
+                self._broke(defect, posted, fresh)
+
+    def _pass(self, posted: deque[_Posted], fresh: _Wanted | None, *, closing: bool) -> None:
+        while posted:
+            self._keep(posted.popleft())
+        if closing:
+            return
+        if fresh is not None:
+            self._take_up(fresh)
+        self._reach_out()
+        self._voices.worked(DEFECT, "people can be told again")
+
+    def _broke(self, defect: Exception, posted: deque[_Posted], fresh: _Wanted | None) -> None:
+        """Go on after a pause. What broke while it was being kept is lost, what came after it is not."""
+        self._voices.failed(DEFECT, "nobody can be told anything: a defect of watchdogd", defect)
+        self._group_at = self._clock.run()
+        with self._changed:
+            self._posted.extendleft(reversed(posted))
+            self._fresh = self._fresh or fresh
+            if not (self._posted or self._closing):
+                self._changed.wait(BROKEN_SECONDS)
 
     def _reach_out(self) -> None:
         if self._cut_off():
@@ -309,9 +320,15 @@ class Notifier:
             one.failures = 0
             return
         title, body = message(lines, missed)
-        why = self._outside.send(one.url, title, body)
+        why, defect = "", None
+        try:
+            why = self._outside.send(one.url, title, body)
+        except Exception as error:  # noqa: BLE001 - it holds up this address alone
+            why, defect = f"a defect of watchdogd: {type(error).__name__}", error
         if why and self._closing:
             return  # it was the end that cut it off
+        if not why:
+            self._outgoing.reach(one.name, lines[-1].seq)
         self._outside.count(one.channel, not why)
         if why:
             pause = doubling(one.failures, base=RETRY_SECONDS, cap=LONGEST_RETRY)
@@ -320,10 +337,9 @@ class Notifier:
             told = (
                 f"messages to {one.channel} are not taken ({why}); they wait, and are tried again"
             )
-            self._voices.failed(one.name, told)
+            self._voices.failed(one.name, told, defect)
         else:
             one.failures, one.not_before = 0, 0.0
-            self._outgoing.reach(one.name, lines[-1].seq)
             self._voices.worked(one.name, f"messages to {one.channel} are taken again")
 
     def _beat_if_due(self) -> None:
@@ -348,9 +364,9 @@ class _Voices:
     def __init__(self) -> None:
         self._failing: set[str] = set()
 
-    def failed(self, what: str, text: str) -> None:
+    def failed(self, what: str, text: str, defect: Exception | None = None) -> None:
         if what not in self._failing:
-            log.warning("%s", text)
+            log.log(logging.ERROR if defect else logging.WARNING, "%s", text, exc_info=defect)
         self._failing.add(what)
 
     def worked(self, what: str, text: str) -> None:

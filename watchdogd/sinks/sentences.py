@@ -236,13 +236,13 @@ def _remedy(fact: c.RemedyIntended | c.RemedyEnded | c.RemedyVerified) -> Line:
     }
     # Of a long outage each dial is a reconnect that begins and fails, like the one before.
     routine = intent.remedy is Remedy.RECONNECT and not intent.ordered
-    each = (intent.remedy, intent.incident, intent.cause)
+    each = (intent.incident, intent.cause)
     if isinstance(fact, c.RemedyIntended):
         return Line(
             level="info",
             text=f"{intent.remedy} begins",
             fields=fields,
-            repeats=("remedy_begins", *each) if routine else None,
+            repeats=("reconnect", "begins", *each) if routine else None,
         )
     if isinstance(fact, c.RemedyVerified):
         proved = "worked: healthy again" if fact.healthy else "did not bring health in time"
@@ -255,8 +255,8 @@ def _remedy(fact: c.RemedyIntended | c.RemedyEnded | c.RemedyVerified) -> Line:
         level="info" if done else "warning",
         text=f"{intent.remedy} {_ENDED[fact.result]} after {fact.seconds:.1f} s",
         fields=fields,
-        repeats=("remedy_ended", *each, fact.result) if routine and not done else None,
-        ends="remedy_begins" if done else "",
+        repeats=("reconnect", *each, fact.result, fact.detail) if routine and not done else None,
+        ends="reconnect" if done else "",
     )
 
 
