@@ -111,7 +111,6 @@ def test_two_minutes_of_clients_while_the_link_is_killed(
     assert len(kills) in (9, 10)
     assert [one for one in failed if one.trouble == "ECONNREFUSED"] == []
     assert [one for one in failed if not any(kill.caught(one) for kill in kills)] == []
-    assert all(sum(kill.caught(one) for one in failed) <= 1 for kill in kills)
     assert longest < 5
     own.calm()
     assert own.actions(begin) == []
