@@ -186,6 +186,9 @@ class Sshd(Closing):
             "LogLevel": "VERBOSE",
             "UseDNS": "no",
         } | self.options
+        # bash reads the developer's own ~/.bashrc for each command that sshd starts, unless it runs in another
+        # shell: what loads pyenv there takes a fifth of a second, and its lock holds up all others for a minute.
+        lines["SetEnv"] = f"SHLVL=2 {self.options.get('SetEnv', '')}"
         return "".join(f"{key} {value}\n" for key, value in lines.items())
 
     def _await_listening(self, begin: int) -> None:
