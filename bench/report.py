@@ -73,15 +73,14 @@ def _span(values: Sequence[float], unit: str) -> str:
 
 
 def print_table(found: Iterable[Figure]) -> bool:
-    """The figures, and where they were measured; true if each limit was kept."""
+    """The figures, each as it comes, and where they were measured; true if each limit was kept."""
     kept = True
     system = f"{platform.system()} {platform.release()}, {os.cpu_count()} CPUs"
     print(f"{system}, Python {platform.python_version()}, loopback\n\n{HEAD}")
     for figure in found:
         kept = figure.kept() and kept
-        print(figure.line())
-        if figure.note:
-            print(f"    {figure.note}")
+        note = f"\n    {figure.note}" if figure.note else ""
+        print(figure.line() + note, flush=True)
     return kept
 
 

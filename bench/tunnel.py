@@ -29,18 +29,21 @@ def main(words: Sequence[str]) -> int:
     mark_this_run()
     if shutil.which("autossh") is None:
         raise SystemExit("bench: there is no autossh: apt-get install autossh")
-    found: list[Figure] = []
     broken: list[str] = []
-    for name in asked.only:
-        say(name)
-        try:
-            found.extend(rows[name](asked.quick))
-        except (AssertionError, OSError) as error:  # what the other rows found is worth its minutes
-            broken.append(f"{name} broke: {error}")
-    kept = print_table(found)
+    kept = print_table(_found({name: rows[name] for name in asked.only}, asked.quick, broken))
     for told in broken:
         print(told)
     return 0 if kept and not broken else 1
+
+
+def _found(rows: Mapping[str, Row], quick: bool, broken: list[str]) -> Iterator[Figure]:
+    """Each figure once it is there. What breaks is appended to ``broken``: the other rows are worth their minutes."""
+    for name, row in rows.items():
+        say(name)
+        try:
+            yield from row(quick)
+        except (AssertionError, OSError) as error:
+            broken.append(f"{name} broke: {error}")
 
 
 def _rows() -> Mapping[str, Row]:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.fakes_ssh import FakeLink
 from tests.lab.waiting import until
-from tests.unit.test_shared_servers import ROOM, Scene, Target, soon, together
+from tests.unit.test_shared_servers import ROOM, Scene, Target, opened, soon, together
 from watchdogd.adapters.shared_servers import (
     DIALS_AT_ONCE,
     REACHED_SECONDS,
@@ -33,11 +33,8 @@ NO_KEY = Permanent(Cause.AUTH, "no", phase="auth", reached=True)
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Iterator[Scene]:
-    made = Scene(tmp_path)
-    yield made
-    made.dialer.may_go.set()
-    for one in made.targets:
-        one.links.close(soon())
+    with opened(tmp_path) as made:
+        yield made
 
 
 class Refusing:

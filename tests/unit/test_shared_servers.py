@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -118,13 +119,20 @@ def soon() -> Deadline:
     return Deadline.after(REAL, 20.0)
 
 
-@pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
+@contextmanager
+def opened(tmp_path: Path) -> Iterator[Scene]:
+    """One scene, closed at the end."""
     made = Scene(tmp_path)
     yield made
     made.dialer.may_go.set()
     for one in made.targets:
         one.links.close(soon())
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    with opened(tmp_path) as made:
+        yield made
 
 
 def together(*targets: Target) -> list[threading.Thread]:
