@@ -34,7 +34,7 @@ NOTHING_HAPPENED = {
     "panel Messages B": "each ping is taken",
     "alert WatchdogdReconnectStorm": "one reconnection is none",
     "alert WatchdogdBlind": "the first verdict may come before the first scrape",
-    "alert WatchdogdDegraded": "a layer that lags behind the others may be seen by no scrape",
+    "alert WatchdogdDegraded": "from served to proved takes less than a scrape",
 }
 """Queries that look for what did not happen here, by their place or their metric. What they select must
 be there all the same."""
