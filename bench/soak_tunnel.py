@@ -215,7 +215,11 @@ def surplus(before: Footprint, now: Footprint) -> dict[str, int]:
 
 
 def _compare(when: str, before: Footprint, now: Footprint, violations: list[str]) -> None:
-    violations += [f"{more} more {unit} ({when})" for unit, more in surplus(before, now).items()]
+    names = ", ".join(sorted(thread.name for thread in threading.enumerate()))
+    violations += [
+        f"{more} more {unit} ({when})" + (f": {names}" if unit == "threads" else "")
+        for unit, more in surplus(before, now).items()
+    ]
 
 
 def table(found: Sequence[Soaked]) -> str:

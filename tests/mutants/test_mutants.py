@@ -1011,14 +1011,23 @@ MUTANTS = (
         "out_of_step_try_a_refused_key",
         package="adapters",
     ),
+    Mutant(
+        "number-of-a-socket-is-given-back-under-its-reader",
+        "no connection reads or writes another's bytes",
+        "link_socket.py",
+        "if self._closed and not self._users:",
+        "if self._closed:",
+        "given_back_under_a_reader",
+        package="adapters",
+    ),
 )
 
 
 WHOLE = ("tests/core", "tests/worlds", "tests/lab")
 ALSO = (
     *("tests/fakes_clock.py", "tests/fakes_ssh.py"),
-    *("tests/unit/test_held.py", "tests/unit/test_refused_logins.py"),
-    "tests/unit/test_shared_servers.py",
+    *("tests/unit/test_held.py", "tests/unit/test_link_socket.py"),
+    *("tests/unit/test_refused_logins.py", "tests/unit/test_shared_servers.py"),
 )
 """Folders that are copied, and single files."""
 JUDGES = (*WHOLE, "tests/unit")

@@ -17,6 +17,7 @@ from paramiko.common import (
 
 from tests.fakes_clock import FakeClock
 from tests.lab.sockets import connected
+from watchdogd.adapters.link_socket import LinkSocket
 from watchdogd.adapters.ssh_packets import ReadAhead, StampedPacketizer
 
 
@@ -30,7 +31,7 @@ def test_bytes_come_in_order_however_they_are_asked_for() -> None:
 
     sender = threading.Thread(target=send, name="test-send")
     sender.start()
-    reading, came, sizes = ReadAhead(near), bytearray(), (1, 16, 35_000, 200_000)
+    reading, came, sizes = ReadAhead(LinkSocket(near)), bytearray(), (1, 16, 35_000, 200_000)
     while part := reading.recv(sizes[len(came) % len(sizes)]):
         came += part
     sender.join(20)
@@ -40,7 +41,7 @@ def test_bytes_come_in_order_however_they_are_asked_for() -> None:
 
 def test_nothing_to_read_is_a_timeout_and_loses_nothing() -> None:
     near, far = connected(0.05)
-    reading = ReadAhead(near)
+    reading = ReadAhead(LinkSocket(near))
     far.sendall(b"abc")
     assert reading.recv(2) == b"ab"
     assert reading.recv(2) == b"c"
@@ -64,7 +65,7 @@ def test_nothing_to_read_is_a_timeout_and_loses_nothing() -> None:
 )
 def test_what_waits_for_an_answer(kind: int, asks: bool) -> None:
     near, far = connected()
-    packetizer = StampedPacketizer(near, FakeClock())
+    packetizer = StampedPacketizer(LinkSocket(near), FakeClock())
     message = paramiko.Message()
     message.add_byte(bytes([kind]))
     packetizer.send_message(message)

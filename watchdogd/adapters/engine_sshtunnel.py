@@ -15,6 +15,7 @@ import paramiko
 from paramiko.ssh_exception import IncompatiblePeer
 
 from watchdogd.adapters.host_keys import KnownHosts, KnownKey, preferred_kinds, verify
+from watchdogd.adapters.link_socket import LinkSocket
 from watchdogd.adapters.login_keys import AgentSilent, LoginKey, LoginKeys
 from watchdogd.adapters.ssh_connect import Found, addresses, await_banner, connect
 from watchdogd.adapters.ssh_link import SshLink
@@ -58,11 +59,12 @@ class SshtunnelEngine:
         keys = LoginKeys(self._plan, limit)
         try:
             connection = self._connect(limit)
+            shared = LinkSocket(connection)
             try:
                 await_banner(connection, limit)
-                return self._enter(connection, known, keys, limit, news)
+                return self._enter(shared, known, keys, limit, news)
             except BaseException:
-                connection.close()
+                shared.close()
                 raise
         finally:
             keys.close()
@@ -84,7 +86,7 @@ class SshtunnelEngine:
 
     def _enter(
         self,
-        connection: socket.socket,
+        connection: LinkSocket,
         known: tuple[KnownKey, ...],
         keys: LoginKeys,
         deadline: Deadline,

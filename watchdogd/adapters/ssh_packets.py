@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import socket
 
 import paramiko
 from paramiko import util
@@ -11,6 +10,7 @@ from paramiko.common import MSG_CHANNEL_CLOSE, MSG_CHANNEL_EOF, MSG_CHANNEL_WIND
 from paramiko.packet import Packetizer
 
 from watchdogd.adapters.keepalive import Pulse
+from watchdogd.adapters.link_socket import LinkSocket
 from watchdogd.ports import Clock
 
 _AHEAD_BYTES = 131_072
@@ -26,7 +26,7 @@ class ReadAhead:
     """What ``Packetizer`` takes for its socket. It asks for a message's first block, then for its rest, each
     a system call or two; here they come from memory, with the messages behind it. One thread reads."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: LinkSocket) -> None:
         self._connection = connection
         self._memory = memoryview(bytearray(_AHEAD_BYTES))
         self._unread = self._memory[:0]
@@ -51,7 +51,7 @@ class ReadAhead:
 class StampedPacketizer(Packetizer):
     """Notes when the last whole SSH message came, of any kind: that is what proves a live link."""
 
-    def __init__(self, connection: socket.socket, clock: Clock) -> None:
+    def __init__(self, connection: LinkSocket, clock: Clock) -> None:
         super().__init__(ReadAhead(connection))  # type: ignore[arg-type]  # recv, send, close will do
         self.pulse = Pulse(clock)
 

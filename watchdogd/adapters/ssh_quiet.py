@@ -6,7 +6,6 @@ thousand wake-ups a second; here the end of the connection wakes who reads.
 
 from __future__ import annotations
 
-import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,6 +13,7 @@ from contextlib import suppress
 import paramiko
 
 from watchdogd.adapters.bounded import within
+from watchdogd.adapters.link_socket import LinkSocket
 from watchdogd.adapters.ssh_packets import StampedPacketizer
 from watchdogd.adapters.ssh_transport import LinkTransport
 from watchdogd.ports import Deadline
@@ -31,11 +31,11 @@ class QuietTransport(LinkTransport):
     ended: threading.Event
     _at_end: list[Callable[[], None]]
 
-    def __init__(self, connection: socket.socket, packetizer: StampedPacketizer) -> None:
+    def __init__(self, connection: LinkSocket, packetizer: StampedPacketizer) -> None:
         self.ended = threading.Event()
         self._at_end = []
         super().__init__(
-            connection,
+            connection,  # all that is asked of it is there
             packetizer_class=lambda _: packetizer,
         )
 
@@ -95,8 +95,7 @@ class TransportLife:
 
 def close_transport(transport: paramiko.Transport, deadline: Deadline) -> None:
     """End the connection and wait for its thread; never raises, never waits beyond the deadline."""
-    with suppress(OSError):  # a thread that reads is not woken by a mere close
-        transport.sock.shutdown(socket.SHUT_RDWR)
+    transport.sock.close()
     with suppress(*GONE):
         within(deadline, "ssh-close", transport.close, errors=GONE)
     if transport.is_alive() and transport is not threading.current_thread():
