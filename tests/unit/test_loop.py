@@ -11,6 +11,7 @@ import pytest
 from tests.fakes_clock import FakeClock
 from watchdogd.core.commands import Bind, Command, Dial, Fact, Publish, StateChanged, Wake
 from watchdogd.core.events import (
+    BindFailed,
     ClockStepped,
     Event,
     LinkUp,
@@ -22,11 +23,12 @@ from watchdogd.core.events import (
 )
 from watchdogd.core.link import Dialing
 from watchdogd.core.model import (
+    Charge,
     Env,
     Policy,
     TargetState,
 )
-from watchdogd.core.words import State
+from watchdogd.core.words import Remedy, State
 from watchdogd.loop import Inbox, Letterbox, Loop, Member, Regroup
 from watchdogd.ports import Sink
 
@@ -53,6 +55,13 @@ class Deaf:
         self, target: str, event: Event, facts: Sequence[Fact], state: TargetState, env: Env
     ) -> None:
         raise OSError("disk full")
+
+
+class Mute:
+    """Carries out nothing."""
+
+    def carry(self, command: Command, env: Env) -> None:
+        pass
 
 
 class Bench:
@@ -332,6 +341,43 @@ def test_a_timer_of_a_target_that_went_does_not_fire() -> None:
     bench.inbox.regroup(Regroup(members={}))
     bench.clock.pass_by(5.0)
     assert bench.turn(2) == []
+
+
+def test_each_step_is_told_what_the_whole_fleet_did_lately() -> None:
+    clock, inbox, told = FakeClock(), Inbox(), list[tuple[str, int]]()
+    did = Charge(
+        remedy=Remedy.RESTART_CONTAINER, key="a", wall=clock.wall(), boot=clock.boot(), boot_id=""
+    )
+
+    def step(
+        state: TargetState, event: Event, policy: Policy, env: Env
+    ) -> tuple[TargetState, tuple[Command, ...]]:
+        told.append((type(event).__name__, env.fleet))
+        # a port that is bound stands for a remedy, one that fails for a charge that grew old
+        charges = {PortBound: (did, did), BindFailed: ()}.get(type(event), state.charges)
+        return replace(state, charges=charges), ()
+
+    members = {name: Member(policy=Policy(), carrier=Mute()) for name in ("a", "b", "c")}
+    loop = Loop(
+        members,
+        inbox,
+        clock,
+        step=step,
+        first=lambda env: TargetState(),
+        anew=lambda before, env: TargetState(charges=before.charges[:1]),
+    )
+    for target, event in (("a", PortBound()), ("b", PortBound()), ("c", LinkUp(number=1))):
+        inbox.post(target, event)
+    inbox.regroup(Regroup(members=members, anew=frozenset({"a"})))
+    inbox.post("c", LinkUp(number=2))
+    inbox.post("b", BindFailed(holder=""))
+    inbox.post("c", LinkUp(number=3))
+    for _ in range(7):
+        loop.round(0)
+    assert told == [
+        *(("PortBound", 0), ("PortBound", 2), ("LinkUp", 4)),
+        *(("LinkUp", 3), ("BindFailed", 3), ("LinkUp", 1)),
+    ]
 
 
 def test_a_closed_letterbox_takes_nothing() -> None:
