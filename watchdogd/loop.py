@@ -333,8 +333,9 @@ class Loop:
         if isinstance(event, Observed) and event.started <= self._watch.disturbed_run:
             event = replace(event, stalled=True)
         env, before = self._env(), self._states[target]
-        charged = (self._states[name] for name in self._charged)
-        env = replace(env, fleet=destructive_lately(charged, env))
+        if self._charged:
+            charged = (self._states[name] for name in self._charged)
+            env = replace(env, fleet=destructive_lately(charged, env))
         state, commands = self._step(before, event, member.policy, env)
         self._keep(target, state)
         self._view = replace(self._view, targets=MappingProxyType(dict(self._states)))

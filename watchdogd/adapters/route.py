@@ -47,6 +47,7 @@ class Route:
 
     def __init__(self, host: str, resolver: Resolve = resolve) -> None:
         self._host = host
+        self._is_address = _is_address(host)
         self._resolve = resolver
         self._last_good: tuple[str, ...] = ()
         self._asking: threading.Thread | None = None
@@ -54,7 +55,7 @@ class Route:
 
     def __call__(self, deadline: Deadline) -> RouteFacts:
         """Ends by ``deadline``, and after ``RESOLVE_SECONDS`` at the latest."""
-        if _is_address(self._host):
+        if self._is_address:
             return _facts((self._host,), resolved=None, error="")
         answer = self._ask(deadline.at_most(RESOLVE_SECONDS))
         if isinstance(answer, str):
@@ -65,7 +66,7 @@ class Route:
     def ways(self) -> Mapping[str, str]:
         """How each address of the host would be reached now, as a text to be compared; empty: not at all. The
         resolver is not asked: they are those that the name had last, or, before it had any, the internet's."""
-        known = (self._host,) if _is_address(self._host) else self._last_good
+        known = (self._host,) if self._is_address else self._last_good
         return {address: _way(address) for address in known or _ANYWHERE}
 
     def _ask(self, deadline: Deadline) -> tuple[str, ...] | str:

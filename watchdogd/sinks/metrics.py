@@ -1,4 +1,4 @@
-"""Facts and the View as Prometheus metrics. The only import of ``prometheus_client``.
+"""Facts and the View as Prometheus metrics.
 
 In the flow: counters and histograms are fed by facts (``told``); what a target *is* right now is
 rendered from the View at the scrape, so that a scrape sees exactly one state. A scrape does no I/O.
@@ -9,16 +9,8 @@ from __future__ import annotations
 import logging
 import platform
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import TypeVar
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    Info,
-    disable_created_metrics,
-)
+from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric as Family
@@ -49,99 +41,16 @@ from watchdogd.core.sight import Sight
 from watchdogd.core.words import (
     Cause,
     ContainerStatus,
-    Hindsight,
     Kind,
     Outcome,
     ProbeName,
     Result,
 )
 from watchdogd.sinks import series
-from watchdogd.sinks.catalogue import METRICS, PREFIX, Metric, Type
+from watchdogd.sinks.catalogue import PREFIX, Metric, Type
+from watchdogd.sinks.tallies import BY_NAME, Tallies
 
 FAILED = (Result.FAILED, Result.UNKNOWN)
-BY_NAME: dict[str, Metric] = {metric.name: metric for metric in METRICS}
-
-
-_M = TypeVar("_M", Counter, Gauge, Histogram)
-
-
-class Tallies:
-    """The instruments: counters, histograms and the gauges that a fact sets. One registry's own."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call] # the library gives it no types
-        self._registry = registry
-        self._of_a_target: list[Counter | Gauge | Histogram] = []
-        self.round_seconds = self._histogram("loop_round_duration_seconds")
-        self.dials = self._counter("tunnel_dials_total")
-        self.dial_failures = self._counter("tunnel_dial_failures_total")
-        self.connected_at = self._gauge("tunnel_connected_timestamp_seconds")
-        self.reconnects = self._counter("tunnel_reconnects_total")
-        self.reconnect_seconds = self._histogram("tunnel_reconnect_duration_seconds")
-        self.probe_seconds = self._histogram("probe_duration_seconds")
-        self.probe_attempts = self._counter("probe_attempts_total")
-        self.probe_failures = self._counter("probe_failures_total")
-        self.probe_success = self._gauge("probe_success")
-        self.probe_success_at = self._gauge("probe_last_success_timestamp_seconds")
-        self.remedy_attempts = self._counter("remedy_attempts_total")
-        self.remedy_failures = self._counter("remedy_failures_total")
-        self.remedy_refused = self._counter("remedy_refused_total")
-        self.remedy_seconds = self._histogram("remedy_duration_seconds")
-        self.remedy_at = self._gauge("remedy_last_timestamp_seconds")
-        self.shadow = {
-            Hindsight.RIGHT: self._counter("shadow_right_total"),
-            Hindsight.FALSE_ALARM: self._counter("shadow_false_alarms_total"),
-        }
-        self.incidents = self._counter("incidents_total")
-        self.incident_seconds = self._histogram("incident_duration_seconds")
-        self.detection_seconds = self._histogram("incident_detection_seconds")
-        self.container_restarts = self._counter("container_restarts_total")
-        self.oom_kills = self._counter("container_oom_kills_total")
-        self.resumes = self._counter("training_resumes_total")
-        self.resume_failures = self._counter("training_resume_failures_total")
-        self.notifications = self._counter("notifications_total")
-        self.notification_failures = self._counter("notification_failures_total")
-        self.log_messages = self._counter("log_messages_total")
-        self.started_at = self._gauge("start_time_seconds")
-        self.reload_successful = self._gauge("config_last_reload_successful")
-        self.reload_success_at = self._gauge("config_last_reload_success_timestamp_seconds")
-
-    def info(self, name: str, values: Mapping[str, str]) -> None:
-        """An info metric and its one sample."""
-        metric = BY_NAME[name]
-        bare = PREFIX + name.removesuffix("_info")
-        Info(bare, metric.help, registry=self._registry).info(dict(values))
-
-    def forget(self, target: str) -> None:
-        """Take away every series of a target."""
-        for metric in self._of_a_target:
-            metric.remove_by_labels({"target": target})
-
-    def _counter(self, name: str) -> Counter:
-        metric = BY_NAME[name]
-        made = Counter(PREFIX + name, metric.help, metric.labels, registry=self._registry)
-        return self._kept(metric, made)
-
-    def _gauge(self, name: str) -> Gauge:
-        metric = BY_NAME[name]
-        made = Gauge(PREFIX + name, metric.help, metric.labels, registry=self._registry)
-        return self._kept(metric, made)
-
-    def _histogram(self, name: str) -> Histogram:
-        metric = BY_NAME[name]
-        made = Histogram(
-            PREFIX + name,
-            metric.help,
-            metric.labels,
-            registry=self._registry,
-            buckets=metric.buckets,
-        )
-        return self._kept(metric, made)
-
-    def _kept(self, metric: Metric, made: _M) -> _M:
-        if "target" in metric.labels:
-            self._of_a_target.append(made)
-        return made
 
 
 class MetricsSink:
@@ -207,10 +116,7 @@ class MetricsSink:
         for probe, causes in self._probes.items():
             if not policy.measures(probe):
                 continue
-            made.probe_seconds.labels(target, probe)
-            made.probe_attempts.labels(target, probe)
-            made.probe_success.labels(target, probe)
-            made.probe_success_at.labels(target, probe).set(now)
+            made.of_probe(target, probe).success_at.set(now)
             for cause in causes:
                 made.probe_failures.labels(target, probe, cause)
 
@@ -341,15 +247,16 @@ class MetricsSink:
         outcomes = {one.outcome for one in seen}
         if outcomes == {Outcome.UNKNOWN} and seconds <= 0:
             return  # it was not even tried
-        made.probe_attempts.labels(target, probe).inc()
-        made.probe_seconds.labels(target, probe).observe(max(0.0, seconds))
+        run = made.of_probe(target, probe)
+        run.attempts.inc()
+        run.seconds.observe(max(0.0, seconds))
         failed = next((one for one in seen if one.cause and one.outcome is Outcome.FAIL), None)
         if failed is not None and failed.cause is not None:
             made.probe_failures.labels(target, probe, failed.cause).inc()
-            made.probe_success.labels(target, probe).set(0)
+            run.success.set(0)
         elif Outcome.OK in outcomes:
-            made.probe_success.labels(target, probe).set(1)
-            made.probe_success_at.labels(target, probe).set(env.wall)
+            run.success.set(1)
+            run.success_at.set(env.wall)
 
     def _container(self, target: str, sight: Sight, seen: Iterable[Observation]) -> None:
         """A start that was not there before, and a death for memory, are counted once each."""

@@ -51,12 +51,13 @@ class RecentFacts:
         self, target: str, event: e.Event, facts: Sequence[Fact], state: TargetState, env: Env
     ) -> None:
         """Keeps the event, if it is news of the link, the port or the laptop, and each fact."""
+        news = [event, *facts] if isinstance(event, _NEWS) else facts
+        if not news:
+            return
         at = datetime.fromtimestamp(env.wall, UTC).isoformat(timespec="milliseconds")
-        news = [event] if isinstance(event, _NEWS) else []
-        entries = [{"at": at.replace("+00:00", "Z"), **_plain(item)} for item in (*news, *facts)]
-        if entries:
-            with self._lock:
-                self._rings.setdefault(target, deque(maxlen=self._kept)).extend(entries)
+        entries = [{"at": at.replace("+00:00", "Z"), **_plain(item)} for item in news]
+        with self._lock:
+            self._rings.setdefault(target, deque(maxlen=self._kept)).extend(entries)
 
     def keep(self, targets: Collection[str]) -> None:
         """Forget all other targets."""

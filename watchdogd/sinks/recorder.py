@@ -150,7 +150,7 @@ class Recorder:
         state, policy = self._known.get(step.target, (None, None))
         if state is not step.before:
             lines.append(Began(target=step.target, policy=step.policy, state=step.before))
-        elif policy != step.policy:
+        elif policy is not step.policy and policy != step.policy:
             lines.append(Retuned(target=step.target, policy=step.policy))
         did = tuple(step.commands)
         lines.append(Stepped(target=step.target, event=step.event, env=step.env, did=did))
