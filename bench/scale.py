@@ -2,7 +2,8 @@
 
 All targets lead to one runtime over one SSH server (``--servers``: over several). Idle means: every
 target is up and has had its first rounds, so that no login and none of the hurried rounds of a start is
-in the figures; then a minute is measured, in which each target has four rounds, one of them a deep one.
+in the figures; then two minutes are measured, in which each target has seven or eight rounds, two of them deep ones (they
+come in waves, as all targets began together: one minute might hold four rounds of each, or three and none deep).
 On a machine that is too busy the agent has fewer rounds and seems cheap: they are shown as well. Linux
 only: the figures are read from ``/proc``. ``python -m bench.scale --targets 1,10 --seconds 60``.
 """
@@ -29,7 +30,7 @@ from watchdogd.adapters.event_files import raw_lines
 from watchdogd.settings import Address
 
 COUNTS = (1, 10, 50, 200)
-MEASURED_SECONDS = 60.0
+MEASURED_SECONDS = 120.0
 UP_SECONDS, LOOK_SECONDS = 600.0, 2.0
 FIRST_ROUNDS = 5
 """Three or four follow each other quickly after a start; the next ones are at the usual pace."""
