@@ -403,6 +403,32 @@ def test_a_probe_that_raises_is_a_bug_of_the_agent_and_the_others_go_on(
     assert "KeyError" in caplog.text
 
 
+def test_what_is_known_in_memory_is_read_on_the_way_but_never_on_the_decision_loop(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    where: dict[ProbeName, str] = {}
+
+    def noted(probe: ProbeName) -> ProbeFunction:
+        def look(reach: Reach, deadline: Deadline, so_far: Sequence[Reading]) -> Reading:
+            where[probe] = threading.current_thread().name
+            return ok(probe)(reach, deadline, so_far)
+
+        return look
+
+    def broken(reach: Reach, deadline: Deadline, so_far: Sequence[Reading]) -> Reading:
+        raise KeyError("oops")
+
+    bench.laptop = {ProbeName.SSH: noted(ProbeName.SSH), ProbeName.FORWARD: broken}
+    bench.laptop[ProbeName.RUNTIME_TUNNEL] = noted(ProbeName.RUNTIME_TUNNEL)
+    bench.executor().carry(Probe(round=1, deep=False), ENV)
+    seen = bench.observed()
+    assert all(name.startswith("worker-") for name in where.values()), where
+    assert seen[ProbeName.SSH].outcome is Outcome.OK
+    assert seen[ProbeName.FORWARD].cause is Cause.BUG
+    assert seen[ProbeName.RUNTIME_TUNNEL].outcome is Outcome.OK
+    assert "probe forward of a100 failed" in caplog.text
+
+
 def test_what_the_world_does_to_a_probe_is_unknown_not_a_bug(bench: Bench) -> None:
     def cut(reach: Reach, deadline: Deadline, so_far: Sequence[Reading]) -> Reading:
         raise Transient(Cause.LINK_LOST, "the link ended")

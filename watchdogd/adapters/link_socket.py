@@ -12,8 +12,7 @@ import errno
 import os
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 
 class LinkSocket:
@@ -28,13 +27,19 @@ class LinkSocket:
 
     def recv_into(self, memory: memoryview) -> int:
         """As a socket's."""
-        with self._used():
+        self._enter()
+        try:
             return self._connection.recv_into(memory)
+        finally:
+            self._leave()
 
     def send(self, data: bytes) -> int:
         """As a socket's."""
-        with self._used():
+        self._enter()
+        try:
             return self._connection.send(data)
+        finally:
+            self._leave()
 
     def settimeout(self, seconds: float) -> None:
         """As a socket's."""
@@ -50,18 +55,16 @@ class LinkSocket:
                 self._connection.shutdown(socket.SHUT_RDWR)
             self._give_back()
 
-    @contextmanager
-    def _used(self) -> Iterator[None]:
+    def _enter(self) -> None:
         with self._lock:
             if self._closed:
                 raise OSError(errno.EBADF, os.strerror(errno.EBADF))
             self._users += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._users -= 1
-                self._give_back()
+
+    def _leave(self) -> None:
+        with self._lock:
+            self._users -= 1
+            self._give_back()
 
     def _give_back(self) -> None:
         if self._closed and not self._users:
