@@ -40,6 +40,8 @@ _HOST_KEY = re.compile(r"Server host key: ([\w@.-]+ SHA256:[\w+/]+)")
 _WANTED = re.compile(r"channel_connect_stdio_fwd:? (\S+)$")
 _NEW_CHANNEL = re.compile(r"channel (\d+): new (stdio-forward|session)")
 _REFUSED_CHANNEL = re.compile(r"channel (\d+): open failed: (.+)")
+_FAREWELL = re.compile(r"Transferred: sent |Bytes per second: sent ")
+"""What ssh counts at its end, whatever the reason: no complaint."""
 SESSION = "session"
 
 
@@ -92,7 +94,7 @@ class Said:
             self.authenticated = True
         elif found := _REFUSED_CHANNEL.match(line):
             self._refused_channel(found[1], one_line(found[2], _LINE_BYTES))
-        elif line.strip():
+        elif line.strip() and not _FAREWELL.match(line):
             self._keep(one_line(line, _LINE_BYTES))
         self._quoted = self._quoted or line.startswith(_QUOTES)
 

@@ -205,6 +205,8 @@ class StatusAnswers:
                 f"is read at the next look; ask again, or set {key} to a file of mode 0600 that "
                 "holds it"
             )
+        if runtime.kind is Kind.EXTERNAL:
+            return f"{unknown}: set {key} to a file of mode 0600 that holds the runtime's own token"
         return (
             f"{unknown} yet: the agent makes one when it starts the session, for which it has to be "
             f"connected (see watchdogd status {name}); of a session that somebody else started, set "

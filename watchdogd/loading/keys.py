@@ -38,7 +38,9 @@ def _pace() -> Key:
 
 
 def _loopback() -> Key:
-    return Key(v.address(loopback=True), 'a loopback address and port: "127.0.0.1:9000"')
+    return Key(
+        v.address(loopback=True), 'a loopback address and a port from 1 to 65535: "127.0.0.1:9000"'
+    )
 
 
 def _server_path() -> Key:

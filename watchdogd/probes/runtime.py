@@ -27,7 +27,7 @@ from watchdogd.ports import (
     Reading,
 )
 from watchdogd.probes.observing import Watch
-from watchdogd.settings import Address, Secret
+from watchdogd.settings import Address, Secret, TargetSettings
 
 STATUS = "/api/status"
 VERSION = "/api"
@@ -69,7 +69,7 @@ def runtime_tunnel(reach: Reach, deadline: Deadline, so_far: Sequence[Reading]) 
     finding = _found(reach, local, reach.http, REFUSED_HERE, deadline)
     if finding.outcome is Outcome.FAIL and not _same_link(before, reach.links.status(), watch):
         return _reading(watch.unknown("the link ended or was silent while the request ran"))
-    return _reading(_seen(watch, finding))
+    return _reading(_seen(watch, finding, reach.target))
 
 
 def runtime_server(reach: Reach, deadline: Deadline, so_far: Sequence[Reading]) -> Reading:
@@ -84,7 +84,7 @@ def runtime_server(reach: Reach, deadline: Deadline, so_far: Sequence[Reading]) 
         return _reading(watch.unknown(refused.detail, refused.mend))
     except (Transient, Permanent) as error:
         return _reading(watch.unknown(error.detail, error.mend))
-    return _reading(_seen(watch, finding))
+    return _reading(_seen(watch, finding, reach.target))
 
 
 def classify(ask: Ask, token: Secret | None, *, refused: Finding, must_know_token: bool) -> Finding:
@@ -191,12 +191,20 @@ def _same_link(before: LinkStatus, after: LinkStatus, watch: Watch) -> bool:
     return link.facts().last_received_at >= watch.started
 
 
-def _seen(watch: Watch, finding: Finding) -> Observation:
+def _seen(watch: Watch, finding: Finding, target: TargetSettings) -> Observation:
     if finding.outcome is Outcome.FAIL and finding.cause is not None:
-        return watch.fail(finding.cause, finding.detail, finding.mend)
+        mend = finding.mend or _mend(finding.cause, target)
+        return watch.fail(finding.cause, finding.detail, mend)
     if finding.outcome is Outcome.OK:
         return watch.ok(finding.detail)
     return watch.unknown(finding.detail, finding.mend)
+
+
+def _mend(cause: Cause, target: TargetSettings) -> str:
+    """Of a runtime that is only looked at. What the agent itself starts, it mends itself."""
+    if target.runtime.kind is not Kind.EXTERNAL or cause is not Cause.RUNTIME_REFUSED:
+        return ""
+    return f"start the runtime on the server, or correct targets.{target.name}.forward.remote"
 
 
 def _reading(seen: Observation) -> Reading:

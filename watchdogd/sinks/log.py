@@ -228,6 +228,8 @@ class LogSink:
             held = self._repeats.pass_on((target, line.repeats), env.boot)
         if held is None:
             return
+        for kind in line.ended_by:
+            self._forget(target, kind)
         fields: dict[str, object] = {"target": target}
         if state.incident is not None:
             fields["incident"] = state.incident.id

@@ -24,6 +24,8 @@ class Line:
     """Set if it may come again and again: lines with an equal one count as repeats."""
     ends: str = ""
     """Repeats of this kind are news again after this line."""
+    ended_by: tuple[str, ...] = ()
+    """The same, once this line was written: who read of a fault reads of its end."""
 
 
 class Place(NamedTuple):
@@ -37,6 +39,7 @@ class Place(NamedTuple):
 
 NOWHERE = Place(local="", host="")
 _UP = (State.UP,)
+_BACK = ("link_up", "reconnected")
 _ENDED = {
     Result.DONE: "is done",
     Result.FAILED: "failed",
@@ -284,11 +287,16 @@ def event_line(event: e.Event, place: Place = NOWHERE) -> Line | None:
                 text=f"{link} is silent" if silent else f"{link} speaks again",
                 fields={"link": event.number},
                 repeats=("link_silent" if silent else "link_speaking",),
+                ended_by=("link_speaking", *_BACK) if silent else (),
             )
         case e.LinkLost():
             fields = {"link": event.number, "detail": event.detail}
             return Line(
-                level="warning", text=f"{link} is lost", fields=fields, repeats=("link_lost",)
+                level="warning",
+                text=f"{link} is lost",
+                fields=fields,
+                repeats=("link_lost",),
+                ended_by=_BACK,
             )
         case e.DialFailed():
             return Line(
@@ -296,6 +304,7 @@ def event_line(event: e.Event, place: Place = NOWHERE) -> Line | None:
                 text=f"no {link}: {event.cause}",
                 fields={"cause": event.cause, "detail": event.detail, "mend": event.mend},
                 repeats=("dial_failed", event.cause),
+                ended_by=_BACK,
             )
         case _:
             return _around(event, place)
