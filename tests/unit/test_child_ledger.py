@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -116,12 +117,29 @@ def test_a_living_owner_s_child_is_not_touched(
     assert not entry_of(tmp_path, sleeper.pid).exists()
 
 
+def test_a_child_whose_program_was_upgraded_since_is_ended(
+    ledger: ChildLedger, tmp_path: Path
+) -> None:
+    program = tmp_path / "sleep"
+    shutil.copy("/bin/sleep", program)
+    child = subprocess.Popen([program, "60"], start_new_session=True)
+    ledger.note(child.pid, str(tmp_path / "none"))
+    disown(entry_of(tmp_path, child.pid))
+    program.unlink()
+    shutil.copy("/bin/sleep", program)
+    assert ledger.end_orphans(CLOCK) == (child.pid,)
+    assert child.wait(5) == -signal.SIGTERM
+
+
 def test_rubbish_in_the_folder_ends_nothing(ledger: ChildLedger, tmp_path: Path) -> None:
     folder = tmp_path / "children"
     folder.mkdir()
     own = identity_of(os.getpid())
     assert own is not None
-    for name, text in {"1": "", "2": "[]", "3": '{"child": {}}', "4": "\x00"}.items():
+    for name, text in {
+        **{"1": "", "2": "[]", "3": '{"child": {}}', "4": "\x00"},
+        "5": "[" * 200_000,
+    }.items():
         (folder / f"{name}.json").write_text(text)
     assert ledger.end_orphans(CLOCK) == ()
     assert list(folder.iterdir()) == []

@@ -75,23 +75,25 @@ def test_tokens() -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "value"),
+    ("option", "value", "shown"),
     [
-        ("proxyjump", "bastion"),
-        ("proxycommand", "nc %h %p"),
-        ("hostkeyalias", "other"),
-        ("certificatefile", "~/cert"),
-        ("pkcs11provider", "/lib/p11.so"),
-        ("knownhostscommand", "/bin/keys"),
-        ("identityagent", "/run/other.sock"),
-        ("bindinterface", "tun0"),
+        ("proxyjump", "bastion", "bastion"),
+        ("proxycommand", "nc --proxy-auth me:hunter2 %h %p", "nc ..."),
+        ("hostkeyalias", "other", "other"),
+        ("certificatefile", "~/my cert", "~/my cert"),
+        ("pkcs11provider", "/lib/p11.so", "/lib/p11.so"),
+        ("knownhostscommand", "/bin/keys", "/bin/keys"),
+        ("knownhostscommand", "/bin/keys hunter2", "/bin/keys ..."),
+        ("identityagent", "/run/other.sock", "/run/other.sock"),
+        ("bindinterface", "tun0", "tun0"),
     ],
 )
-def test_what_needs_another_engine_is_refused_by_name(option: str, value: str) -> None:
+def test_what_needs_another_engine_is_refused_by_name(option: str, value: str, shown: str) -> None:
+    """And no password in its arguments is told."""
     with pytest.raises(ConfigError) as raised:
         plan_from(SshSettings(host="a", engine="sshtunnel"), {option: (value,)})
     (problem,) = raised.value.problems
-    assert (problem.key, problem.found) == (option, value)
+    assert (problem.key, problem.found) == (option, shown)
     assert "openssh" in problem.allowed
 
 

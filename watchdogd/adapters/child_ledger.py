@@ -63,7 +63,7 @@ class ChildLedger:
         """End the children of agents that were killed; returns their ids. Never raises ``OSError``."""
         ended = []
         for file in sorted(self._folder.glob("*.json")):
-            with suppress(OSError, ValueError, KeyError, TypeError):
+            with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
                 entry = json.loads(file.read_text(encoding="utf-8"))
                 child, owner = Identity(**entry["child"]), Identity(**entry["owner"])
                 if identity_of(owner.pid) == owner:
@@ -99,7 +99,8 @@ def _from_proc(pid: int) -> Identity | None:
     folder = Path("/proc") / str(pid)
     try:
         stat = (folder / "stat").read_text(encoding="utf-8", errors="replace")
-        executable = os.readlink(folder / "exe")
+        # Its file may have been replaced since by an upgrade; the process is the same.
+        executable = os.readlink(folder / "exe").removesuffix(" (deleted)")
         argv = (folder / "cmdline").read_bytes().decode(errors="replace")
     except OSError:
         return None

@@ -10,6 +10,7 @@ import itertools
 import logging
 import socket
 import threading
+from contextlib import suppress
 
 import paramiko
 from paramiko.ssh_exception import IncompatiblePeer
@@ -24,7 +25,7 @@ from watchdogd.adapters.ssh_quiet import GONE, QuietTransport, close_transport
 from watchdogd.adapters.ssh_refusals import failed, refused_login, second_factor, unsigned
 from watchdogd.adapters.ssh_resolve import SshPlan
 from watchdogd.core.words import Cause
-from watchdogd.errors import Permanent, Transient
+from watchdogd.errors import Permanent, Transient, one_line
 from watchdogd.ports import Clock, Deadline, LinkNews
 
 _DIAL_SECONDS = 30.0
@@ -50,6 +51,8 @@ class SshtunnelEngine:
         self._name = name
         self._known_hosts = KnownHosts(plan, clock)
         self._last_good: tuple[Found, ...] = ()
+        self._last_peer: object = None
+        """The address that was reached last: the next dial tries it first."""
         self._dials = itertools.count(1)
 
     def dial(self, deadline: Deadline, news: LinkNews) -> SshLink:
@@ -71,8 +74,11 @@ class SshtunnelEngine:
 
     def _connect(self, deadline: Deadline) -> socket.socket:
         found = self._addresses(deadline)
-        connection = connect(found, f"{self._plan.host}:{self._plan.port}", deadline)
+        first = sorted(found, key=lambda one: one[1] != self._last_peer)
+        connection = connect(first, f"{self._plan.host}:{self._plan.port}", deadline)
         self._last_good = found
+        with suppress(OSError):  # it may have ended already
+            self._last_peer = connection.getpeername()
         return connection
 
     def _addresses(self, deadline: Deadline) -> tuple[Found, ...]:
@@ -183,7 +189,9 @@ def _offer(
         return True
     why = transport.get_exception()
     if isinstance(why, paramiko.BadAuthenticationType):
-        raise refused_login(plan, f"the server takes no keys: {why.allowed_types}", key.shown)
+        raise refused_login(
+            plan, f"the server takes no keys: {one_line(str(why.allowed_types), 300)}", key.shown
+        )
     if isinstance(why, paramiko.AuthenticationException):
         raise second_factor(plan)
     if not transport.is_active():

@@ -144,7 +144,7 @@ class LoginKeys:
     def _none_usable(self, plan: SshPlan) -> Permanent:
         told = "; ".join(f"{one.shown}: {one.why}" for one in self._troubles)
         mend = next((one.mend for one in self._troubles if one.mend), "")
-        copy = f"ssh-copy-id -p {plan.port} {shlex.quote(f'{plan.user}@{plan.host}')}"
+        copy = f"ssh-copy-id -p {plan.port} {shlex.quote(plan.login)}"
         other = f"ssh-keygen -t ed25519 && {copy}"
         if is_service() and plan.use_agent and self._agent is None:
             other = f"name a key in ssh.identity_file, or: {_HAND_OVER}"

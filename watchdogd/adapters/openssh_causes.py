@@ -62,6 +62,9 @@ _RULES = (
 def failure(plan: SshPlan, said: Said) -> Failure:
     """Why ``ssh`` ended without a link."""
     lines = tuple(line for line in said.lines if not _FAR_WORDS.match(line))
+    if said.spoke_early and lines[-1:] == (UNVERIFIED,):
+        # The one line that such a server cannot outwrite, as ssh ends with it. Nothing before it is believed.
+        return _unverified(plan, f"the host key was not verified: it shows {_key(said, ())}", "")
     verified = said.phase == "auth"
     return (
         (None if verified else _host_key(plan, said, lines))

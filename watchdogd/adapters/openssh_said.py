@@ -66,6 +66,8 @@ class Said:
         """That key is the agent's."""
         self.refusals: tuple[tuple[int, str, str], ...] = ()
         """Channels that the server did not open: a running number, where to, and its reason."""
+        self.spoke_early = False
+        """A server had the word before it proved itself: whatever stands after it may be its own words too."""
         self._quoted = False
         """A server that is not verified had the word: what comes may still be its words."""
         self._count = 0
@@ -96,7 +98,9 @@ class Said:
             self._refused_channel(found[1], one_line(found[2], _LINE_BYTES))
         elif line.strip() and not _FAREWELL.match(line):
             self._keep(one_line(line, _LINE_BYTES))
-        self._quoted = self._quoted or line.startswith(_QUOTES)
+        if line.startswith(_QUOTES):
+            self._quoted = True
+            self.spoke_early = self.spoke_early or self.phase != "auth"
 
     def _doubted(self) -> bool:
         return self._quoted and self.phase != "auth"

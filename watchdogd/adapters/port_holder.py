@@ -6,6 +6,7 @@ import errno
 import ipaddress
 import os
 import socket
+import struct
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -19,31 +20,45 @@ _LISTENING = "0A"
 UNKNOWN = "another process"
 
 
-def listening_inodes(table: str, port: int) -> frozenset[str]:
-    """Socket inodes that listen on ``port``, in the text of ``/proc/net/tcp`` or ``tcp6``."""
-    wanted = f":{port:04X}"
+def listening_inodes(table: str, local: Address) -> frozenset[str]:
+    """Socket inodes that listen on ``local``, or on that port of all addresses, in the text of
+    ``/proc/net/tcp`` or ``tcp6``. ``local`` must be a literal address."""
+    wanted = {f"{host}:{local.port:04X}" for host in _in_the_way(local.host)}
     rows = (line.split() for line in table.splitlines()[1:])
     return frozenset(
-        row[9] for row in rows if len(row) > 9 and row[1].endswith(wanted) and row[3] == _LISTENING
+        row[9] for row in rows if len(row) > 9 and row[1] in wanted and row[3] == _LISTENING
     )
 
 
-def holder_of(port: int) -> str:
+def _in_the_way(host: str) -> Iterator[str]:
+    """The addresses whose listener takes that host's port, as the kernel writes them: words of the machine's
+    own byte order in hexadecimal."""
+    address = ipaddress.ip_address(host)
+    found = [address, ipaddress.IPv6Address("::")]
+    if isinstance(address, ipaddress.IPv4Address):
+        found += [ipaddress.IPv4Address("0.0.0.0"), ipaddress.IPv6Address(f"::ffff:{host}")]  # noqa: S104
+        found.append(ipaddress.IPv6Address("::ffff:0.0.0.0"))
+    for one in found:
+        words = struct.unpack(f"={len(one.packed) // 4}I", one.packed)
+        yield "".join(f"{word:08X}" for word in words)
+
+
+def holder_of(local: Address) -> str:
     """``PROGRAM (pid N)`` for each holder, or "another process" where the system does not tell."""
-    links = _links(port)
+    links = _links(local)
     found = [f"{_program(pid)} (pid {pid})" for pid in _pids() if _holds(pid, links)]
     return ", ".join(found) or UNKNOWN
 
 
-def is_held_by(port: int, pid: int) -> bool:
-    """True if that process listens on the port; False where the system does not tell."""
-    return _holds(pid, _links(port))
+def is_held_by(local: Address, pid: int) -> bool:
+    """True if that process listens there; False where the system does not tell."""
+    return _holds(pid, _links(local))
 
 
 def conflict(local: Address, error: OSError | None) -> str:
     """Who keeps us from listening on ``local``: the holders, or the system with its reason."""
     if error is not None and error.errno == errno.EADDRINUSE:
-        return holder_of(local.port) if local.port else UNKNOWN
+        return holder_of(local) if local.port else UNKNOWN
     # A privileged port, or an address that this machine lacks: nobody is to be ended.
     return f"{HOLDER_SYSTEM} ({error.strerror if error is not None else 'cannot be bound'})"
 
@@ -77,11 +92,11 @@ def refused_bind(local: Address) -> OSError | None:
     return None
 
 
-def _links(port: int) -> set[str]:
+def _links(local: Address) -> set[str]:
     inodes: frozenset[str] = frozenset()
     for name in ("tcp", "tcp6"):
         with suppress(OSError):
-            inodes |= listening_inodes((_PROC / "net" / name).read_text(), port)
+            inodes |= listening_inodes((_PROC / "net" / name).read_text(), local)
     return {f"socket:[{inode}]" for inode in inodes}
 
 

@@ -12,11 +12,15 @@ from watchdogd.adapters.bounded import within
 from watchdogd.adapters.ssh_refusals import OWN_SHORTAGE
 from watchdogd.adapters.ssh_resolve import SshPlan
 from watchdogd.core.words import Cause
-from watchdogd.errors import Transient
+from watchdogd.errors import Transient, one_line
 from watchdogd.ports import Deadline
 
 _RESOLVE_SECONDS = 10.0
 _ADDRESS_SECONDS = 5.0
+_LEAST_SECONDS = 0.5
+"""For an address, of however many."""
+_LOGIN_SECONDS = 10.0
+"""Left for what follows the connection."""
 _BANNER_SECONDS = 10.0
 _LOST_DATA_SECONDS = 60.0
 """Unacknowledged data for so long ends the connection (Linux). At 20 s a link whose packets were
@@ -43,14 +47,16 @@ def addresses(plan: SshPlan, deadline: Deadline) -> tuple[Found, ...]:
 
 
 def connect(found: Sequence[Found], shown: str, deadline: Deadline) -> socket.socket:
-    """A connection to the first address that accepts, each tried for 5 s.
+    """A connection to the first address that accepts, each tried for 5 s; for less if there are many, so
+    that the last one has its turn and its login has time.
 
     Raises ``Transient``: ``SSHD_DOWN`` if one refused, ``SSHD_REJECTS`` if one accepted and reset,
     ``OFFLINE`` if there was no way to any, ``AGENT`` if this process is out of descriptors or memory, else ``HOST_UNREACHABLE``.
     """
     errors: list[OSError] = []
-    for family, address in found:
-        limit = deadline.at_most(_ADDRESS_SECONDS).remaining()
+    for number, (family, address) in enumerate(found):
+        share = (deadline.remaining() - _LOGIN_SECONDS) / (len(found) - number)
+        limit = min(_ADDRESS_SECONDS, max(_LEAST_SECONDS, share), deadline.remaining())
         try:
             return _connect_one(family, address, limit)
         except OSError as error:
@@ -79,7 +85,7 @@ def await_banner(connection: socket.socket, deadline: Deadline) -> None:
         raise _banner(Cause.SSHD_REJECTS, "ended the connection before it said anything")
     said = head.split(b"\n")[0].decode(errors="replace").strip()
     if "Not allowed at this time" in said or "MaxStartups" in said:
-        raise _banner(Cause.SSHD_REJECTS, f"said: {said[:100]}")
+        raise _banner(Cause.SSHD_REJECTS, f"said: {one_line(said, 100)}")
 
 
 def _look_up(plan: SshPlan, family: int, flags: int) -> tuple[Found, ...]:

@@ -27,7 +27,7 @@ from watchdogd.adapters.ssh_refusals import (
     unanswered,
     wedged,
 )
-from watchdogd.errors import Permanent, Transient
+from watchdogd.errors import Permanent, Transient, one_line
 from watchdogd.ports import Clock, Completed, Deadline, LinkFacts, LinkNews
 from watchdogd.settings import Address
 
@@ -36,6 +36,8 @@ _CHUNK = 32_768
 _CLOSE_SECONDS = 1.0
 _PROHIBITED = 1
 _CONNECT_FAILED = 2
+_WORDS = 300
+"""Of the server's, at most."""
 
 
 class ChannelStream:
@@ -263,7 +265,7 @@ class SshLink:
         try:
             return self._channel(start, deadline)
         except paramiko.ChannelException as error:
-            raise no_session(error.text) from error
+            raise no_session(one_line(error.text, _WORDS)) from error
         except TimeoutError as error:
             raise wedged(shown, speaks=self._speaks(asked)) from error
         except GONE as error:
@@ -288,5 +290,5 @@ def _feed(channel: paramiko.Channel, stdin: bytes) -> None:
 
 def _open_refused(to: Address, error: paramiko.ChannelException) -> Permanent | Transient:
     if error.code == _PROHIBITED:
-        return forward_denied(to, error.text)
-    return not_accepted(to, error.text, connected=error.code == _CONNECT_FAILED)
+        return forward_denied(to, one_line(error.text, _WORDS))
+    return not_accepted(to, one_line(error.text, _WORDS), connected=error.code == _CONNECT_FAILED)

@@ -25,6 +25,7 @@ _NEEDED = (
     "bindaddress",
     "bindinterface",
 )
+_COMMANDS = ("proxycommand", "knownhostscommand")
 _LOGINS = ("certificatefile", "pkcs11provider", "identityagent", "identityfile")
 _HARDWARE_KEYS = (b"sk-ssh-ed25519@openssh.com", b"sk-ecdsa-sha2-nistp256@openssh.com")
 
@@ -37,7 +38,13 @@ class Need:
     value: str
 
     def __str__(self) -> str:
-        return f"{self.option} {self.value}"
+        return f"{self.option} {self.shown}"
+
+    @property
+    def shown(self) -> str:
+        """The value, for a person. Of a command the program only: its arguments may hold a password."""
+        words = self.value.split()
+        return f"{words[0]} ..." if self.option in _COMMANDS and len(words) > 1 else self.value
 
     def is_login(self) -> bool:
         """True if it brings a key that only ssh can judge."""

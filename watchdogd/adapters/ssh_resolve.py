@@ -217,7 +217,7 @@ def _socket(agent: str, tokens: Mapping[str, str]) -> str:
 
 def _problem(settings: SshSettings, need: Need) -> Problem:
     where = f"`{' '.join(resolve_argv(settings))}`"
-    return Problem(file=where, key=need.option, found=need.value, allowed=_NEEDS_OPENSSH)
+    return Problem(file=where, key=need.option, found=need.shown, allowed=_NEEDS_OPENSSH)
 
 
 def _no_ssh() -> Problem:

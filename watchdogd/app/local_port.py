@@ -35,7 +35,7 @@ def _ours(local: Address, state_dir: Path) -> bool:
         return _bound(answer.get("targets"), local)
     # Its control socket may be busy, or have found no place: the lock tells, too.
     pid = running_agent(state_dir)
-    return pid is not None and is_held_by(local.port, pid)
+    return pid is not None and is_held_by(local, pid)
 
 
 def _bound(targets: object, local: Address) -> bool:
