@@ -306,7 +306,21 @@ def test_the_time_of_an_answer_is_learned_as_tcp_does() -> None:
         time.learn(0.4)
     assert time.limit() == LEAST_SECONDS
     time.learn(4.0)  # late once: the next one is given more
+    assert 2.0 < time.limit() < 3.0
+    time.learn(4.0)
     assert time.limit() > 4.0
+
+
+@pytest.mark.parametrize("stall", [10.0, 40.0, 4000.0])
+def test_a_stall_that_healed_does_not_blind_the_link(stall: float) -> None:
+    time = AnswerTime(guess=0.02)
+    for _ in range(40):
+        time.learn(0.02)
+    time.learn(stall)
+    assert time.limit() < 2.5
+    for _ in range(8):
+        time.learn(0.02)
+    assert time.limit() == LEAST_SECONDS
 
 
 class Patience(Line):

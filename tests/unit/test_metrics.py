@@ -534,6 +534,13 @@ def test_a_target_of_another_kind_has_the_series_of_that_kind(bench: Bench) -> N
     assert bench.of("tunnel_dials_total") == 0
 
 
+def test_a_round_that_was_on_its_way_brings_no_series_back(bench: Bench) -> None:
+    with_gpus = Bench(Policy(gpus=True))
+    with_gpus.sink.regroup({"a100": Policy(gpus=False)}, START + 10)
+    with_gpus.tell(observed(seen(ProbeName.GPU, Outcome.OK)))
+    assert with_gpus.scrape().keys() == bench.scrape().keys()
+
+
 def test_a_refused_reload_shows_until_one_is_taken_up(bench: Bench) -> None:
     def shown() -> tuple[float, float]:
         at = bench.value("config_last_reload_success_timestamp_seconds")

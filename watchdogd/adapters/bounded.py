@@ -56,7 +56,7 @@ class _Call(Generic[Value]):
             return self._values[0]
         if self._error is not None:
             raise self._error
-        if not self._ended.is_set():
+        if self._abandoned:  # it may have ended in this very moment
             raise TimeoutError(f"{name} did not end in time")
         raise RuntimeError(f"{name} broke; its thread said why")
 

@@ -62,10 +62,13 @@ class AnswerTime:
         self._measured = False
 
     def learn(self, seconds: float) -> None:
-        """One answer. The first one replaces the guess."""
+        """One answer. The first one replaces the guess. A single one teaches no more than that answers may
+        take twice as long: after a stall of 40 s the link would be all but blind for minutes, and a line that
+        has really become slow is learnt from two."""
         if not self._measured:
             self._mean, self._deviation, self._measured = seconds, seconds / 2, True
             return
+        seconds = min(seconds, 2 * self.limit())
         self._deviation += (abs(self._mean - seconds) - self._deviation) / 4
         self._mean += (seconds - self._mean) / 8
 

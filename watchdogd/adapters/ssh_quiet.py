@@ -23,6 +23,9 @@ GONE: tuple[type[Exception], ...] = (OSError, EOFError, paramiko.SSHException)
 _REST_SECONDS = 60.0
 """A read that waits longer looks whether it was closed: a net, in case nobody woke it."""
 _LAST_SECONDS = 1.0
+_KEYS_SECONDS = 86_400.0
+"""So long who sends waits for new keys to be agreed, or for the connection's end. After paramiko's 30 s a stall
+that heals would have cut who was on their way."""
 
 
 class QuietTransport(LinkTransport):
@@ -38,6 +41,7 @@ class QuietTransport(LinkTransport):
             connection,  # all that is asked of it is there
             packetizer_class=lambda _: packetizer,
         )
+        self.clear_to_send_timeout = _KEYS_SECONDS
 
     def run(self) -> None:
         """As paramiko's."""
@@ -56,7 +60,8 @@ class QuietTransport(LinkTransport):
 
     def rest(self) -> None:
         """From now on only ``close_transport`` ends it: paramiko's own ``close`` is not noticed at once."""
-        self.sock.settimeout(_REST_SECONDS)
+        with suppress(OSError):  # it may have ended since: the keepalive tells
+            self.sock.settimeout(_REST_SECONDS)
 
 
 class TransportLife:

@@ -32,6 +32,13 @@ class LinkTransport(paramiko.Transport):
                 raise
             raise refused from None
 
+    def get_exception(self) -> Exception | None:
+        """As paramiko's; whatever else ended its thread comes as one of those that are waited for."""
+        error = super().get_exception()
+        if error is None or isinstance(error, OSError | EOFError | paramiko.SSHException):
+            return error
+        return paramiko.SSHException(f"{type(error).__name__}: {error}")
+
     def _next_channel(self) -> int:
         number: int = super()._next_channel()  # type: ignore[misc]
         self._asked.number = number

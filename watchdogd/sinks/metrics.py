@@ -242,6 +242,9 @@ class MetricsSink:
     def _probed(
         self, target: str, probe: ProbeName, found: Iterable[Observation], env: Env
     ) -> None:
+        policy = self._policies.get(target)
+        if policy is None or not policy.measures(probe):
+            return  # a round that was on its way when the configuration changed: these series are gone
         made, seen = self._made, tuple(found)
         seconds = max(one.ended for one in seen) - min(one.started for one in seen)
         outcomes = {one.outcome for one in seen}
