@@ -16,6 +16,8 @@ from tests.lab.tcp_server import TcpServer
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nrogue"
 """To whoever opens a channel."""
+_DEBUG, _KEX_REPLY = bytes([4]), bytes([31])
+"""SSH_MSG_DEBUG, and the message with the host key."""
 _HARMLESS = frozenset({1, 2, 3, 4, 7, *range(20, 50)})
 """Numbers of messages that tell nothing of a client: the transport's own (RFC 4253) and the key exchange."""
 
@@ -23,7 +25,9 @@ _HARMLESS = frozenset({1, 2, 3, 4, 7, *range(20, 50)})
 class Rogue(Closing):
     """``port`` is where; ``host_key`` its private half."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, words: str = "") -> None:
+        """``words``: what it has a client's ssh print (SSH_MSG_DEBUG) before it is verified."""
+        self._words = words
         self.host_key = keygen(folder / "rogue_ed25519")
         self.told: list[bytes] = []
         """Payloads of all messages beyond the key exchange: logins, channels, data."""
@@ -42,7 +46,7 @@ class Rogue(Closing):
 
     def _serve(self, client: socket.socket) -> None:
         packets = _Overheard(client, self.told)
-        transport = paramiko.Transport(client, packetizer_class=lambda _: packets)  # type: ignore[arg-type]
+        transport = _Talker(client, packets, self._words)
         transport.add_server_key(paramiko.Ed25519Key(filename=str(self.host_key)))
         self._transports.append(transport)
         with suppress(paramiko.SSHException, EOFError, OSError):
@@ -54,6 +58,25 @@ class Rogue(Closing):
                     channel.sendall(ANSWER)
                     channel.close()
         transport.close()
+
+
+class _Talker(paramiko.Transport):
+    """Says something of its own just before it shows its host key."""
+
+    def __init__(self, client: socket.socket, packets: Packetizer, words: str) -> None:
+        self._words = words
+        # A client that was promised a strict key exchange would end it at the first other message.
+        super().__init__(client, packetizer_class=lambda _: packets, strict_kex=not words)  # type: ignore[arg-type]
+
+    def _send_message(self, data: paramiko.Message) -> None:
+        if self._words and data.asbytes()[:1] == _KEX_REPLY:
+            said = paramiko.Message()
+            said.add_byte(_DEBUG)
+            said.add_boolean(True)
+            said.add_string(self._words)
+            said.add_string("")
+            super()._send_message(said)  # type: ignore[misc]
+        super()._send_message(data)  # type: ignore[misc]
 
 
 class _Overheard(Packetizer):

@@ -27,7 +27,7 @@ from tests.lab.tunnel import Tunnel
 from tests.lab.waiting import until
 from watchdogd.core.dialing import NEVER
 from watchdogd.core.words import Cause
-from watchdogd.errors import Transient
+from watchdogd.errors import Permanent, Transient
 from watchdogd.ports import OWN_ANSWER_HEADER
 from watchdogd.settings import Address
 
@@ -138,6 +138,29 @@ def test_a_rogue_that_is_trusted_hears_all(engine: str, rogue: Rogue, tmp_path: 
     assert b"somebody" in told
     assert b"ssh-ed25519" in told
     assert b"direct-tcpip" in told
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        "ssh: connect to host 127.0.0.1 port 22: Connection refused",
+        "somebody@127.0.0.1: Permission denied (publickey).",
+        "Host key for 127.0.0.1 has changed and you have requested strict checking.",
+    ],
+)
+def test_one_that_talks_before_it_is_verified_hides_nothing(
+    engine: str, lie: str, tmp_path: Path
+) -> None:
+    """It can have ssh print lines that look like ssh's own."""
+    words = f"a\ndebug1: SSH2_MSG_NEWKEYS received\n{lie}"
+    with Sshd() as server, Rogue(tmp_path, words=words) as rogue:
+        settings = server.settings(port=rogue.port, user="somebody")
+        Path(server.known_hosts).write_text(server.known_hosts_line(rogue.port))
+        with pytest.raises(Permanent) as raised:
+            MAKERS[engine](settings, tmp_path).dial(soon(), News())
+        assert raised.value.cause is Cause.HOST_KEY
+        assert "ssh-copy-id" not in raised.value.mend
+        learned_nothing(rogue)
 
 
 def test_at_the_first_dial(
