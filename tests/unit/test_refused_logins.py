@@ -5,18 +5,31 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.fakes_ssh import FakeLink
+from tests.fakes_clock import FakeClock
+from tests.fakes_ssh import FakeEngine, FakeLink
 from tests.lab.waiting import until
-from tests.unit.test_shared_servers import ROOM, Scene, Target, opened, soon, together
+from tests.unit.test_shared_servers import (
+    PLAN,
+    ROOM,
+    Quiet,
+    Scene,
+    Target,
+    opened,
+    soon,
+    together,
+)
 from watchdogd.adapters.shared_servers import (
     DIALS_AT_ONCE,
     REACHED_SECONDS,
     REFUSED_LOGINS,
     REFUSED_REST_SECONDS,
+    SharedEngine,
+    SshServers,
 )
 from watchdogd.core.dialing import (
     AUTH_DIALS,
@@ -27,6 +40,7 @@ from watchdogd.core.dialing import (
 from watchdogd.core.events import DialFailed, LinkUp
 from watchdogd.core.words import Cause
 from watchdogd.errors import Permanent, Transient
+from watchdogd.ports import Deadline
 
 NO_KEY = Permanent(Cause.AUTH, "no", phase="auth", reached=True)
 
@@ -215,3 +229,38 @@ def test_only_refused_logins_are_counted(scene: Scene, error: Transient | Perman
         one.dial()
     one.dial()
     assert one.on() is scene.dialer.links[0]
+
+
+def test_users_of_one_server_are_one_to_its_fail2ban() -> None:
+    """Another port is another server; and who was never refused may ask, whatever others were told."""
+    clock = FakeClock()
+    servers, logins = SshServers(clock), dict[str, int]()
+
+    def engine(user: str, port: int = 22) -> SharedEngine:
+        made = FakeEngine(clock)
+        made.failures = [NO_KEY] * 99
+        plan = replace(PLAN, user=user, port=port)
+        return servers.engine(plan, 5.0, 2, lambda: made)
+
+    def knock(whose: str, one: SharedEngine) -> None:
+        clock.pass_by(REACHED_SECONDS + 1)
+        with pytest.raises(Permanent) as raised:
+            one.dial(Deadline.after(clock, 20.0), Quiet())
+        logins[whose] = logins.get(whose, 0) + raised.value.reached
+
+    known = {
+        "a": engine("a"),
+        "b": engine("b"),
+        "c": engine("c"),
+        "elsewhere": engine("a", 2222),
+    }
+    for _ in range(9):
+        for whose in ("a", "b"):
+            knock(whose, known[whose])
+    assert logins["a"] + logins["b"] == REFUSED_LOGINS
+    knock("c", known["c"])
+    knock("c", known["c"])
+    assert logins["c"] == 1
+    for _ in range(9):
+        knock("elsewhere", known["elsewhere"])
+    assert logins["elsewhere"] == REFUSED_LOGINS

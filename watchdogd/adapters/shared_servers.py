@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from weakref import WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from watchdogd.adapters.crew import CREW
 from watchdogd.adapters.file_signature import Signature, signature
@@ -52,6 +52,7 @@ class SshServers:
         self._servers: WeakValueDictionary[tuple[SshPlan, float], SharedServer] = (
             WeakValueDictionary()
         )
+        self._doors: WeakValueDictionary[tuple[str, int, str], _Door] = WeakValueDictionary()
 
     def engine(
         self, plan: SshPlan, keepalive: float, weight: int, make: Callable[[], SshEngine]
@@ -62,7 +63,9 @@ class SshServers:
             server = self._servers.get((plan, keepalive))
             if server is None:
                 files = (*plan.known_hosts, *plan.identity_files, *plan.hop_files)
-                server = SharedServer(make(), files, self._clock)
+                address = (plan.host, plan.port, plan.first_hop)
+                door = self._doors.setdefault(address, _Door())
+                server = SharedServer(make(), files, self._clock, door)
                 self._servers[plan, keepalive] = server
             return SharedEngine(server, weight)
 
@@ -109,12 +112,34 @@ class _Failure:
         return type(one)(one.cause, told, phase=one.phase, mend=one.mend, reached=at_sshd)
 
 
+class _Door:
+    """One address where logins were refused: to its fail2ban all that knock from here are one."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._refused: WeakKeyDictionary[SharedServer, tuple[_Failure, ...]] = WeakKeyDictionary()
+
+    def note(self, server: SharedServer, refused: tuple[_Failure, ...]) -> None:
+        """These of that server's logins were refused, and none let in since."""
+        with self._lock:
+            self._refused[server] = refused
+
+    def others(self, server: SharedServer, since: float) -> int:
+        """How many of all others' were refused since then (``boot`` clock)."""
+        with self._lock:
+            kept = [refused for one, refused in self._refused.items() if one is not server]
+        return sum(one.at >= since for refused in kept for one in refused)
+
+
 class SharedServer:
     """The connections to one server, for targets with the same settings."""
 
-    def __init__(self, engine: SshEngine, files: tuple[str, ...], clock: Clock) -> None:
-        """``files``: whose change may make a refused login work."""
+    def __init__(
+        self, engine: SshEngine, files: tuple[str, ...], clock: Clock, door: _Door | None = None
+    ) -> None:
+        """``files``: whose change may make a refused login work; ``door``: of other logins to that address."""
         self._engine = engine
+        self._door = door or _Door()
         self._files = files
         self._clock = clock
         self._changed = threading.Condition()
@@ -206,7 +231,7 @@ class SharedServer:
         if self._is_news(failure, me, began) and failure.files == files:
             me.told = failure.number
             raise failure.again()
-        if len(refused := self._refused_as_now(files)) >= REFUSED_LOGINS:
+        if len(refused := self._refused_as_now(files)) >= self._may_be_refused():
             raise refused[-1].again(_NOT_ASKED, reached=False)  # sshd counts nothing of it
 
     def _is_news(self, failure: _Failure, me: SharedEngine, began: float) -> bool:
@@ -218,6 +243,11 @@ class SharedServer:
             return False
         lasts = REACHED_SECONDS if failure.error.reached else TOLD_SECONDS
         return self._clock.boot() - failure.at < lasts
+
+    def _may_be_refused(self) -> int:
+        """Logins. One at least: whoever was never refused, or let in since, is no reason for a lock."""
+        since = self._clock.boot() - REFUSED_REST_SECONDS
+        return max(1, REFUSED_LOGINS - self._door.others(self, since))
 
     def _refused_as_now(self, files: tuple[Signature, ...]) -> tuple[_Failure, ...]:
         """With the same keys, and not rested from."""
@@ -250,6 +280,7 @@ class SharedServer:
             share.trunk.link = link
             self._flying -= 1
             self._failure, self._refused = None, ()
+            self._door.note(self, ())
             self._changed.notify_all()
         self._catch_up(share)
 
@@ -270,6 +301,7 @@ class SharedServer:
             if failure is not None and failure.error.reached and failure.error.cause is Cause.AUTH:
                 kept = replace(failure, error=failure.again())  # without the frames of who dialled
                 self._refused = (*self._refused_as_now(failure.files), kept)
+                self._door.note(self, self._refused)
             self._changed.notify_all()
 
     def _end(self, trunk: Trunk) -> None:
