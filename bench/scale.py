@@ -2,8 +2,9 @@
 
 All targets lead to one runtime over one SSH server (``--servers``: over several). Idle means: every
 target is up and has had its first rounds, so that no login and none of the hurried rounds of a start is
-in the figures; then two minutes are measured, in which each target has seven or eight rounds, two of them deep ones (they
-come in waves, as all targets began together: one minute might hold four rounds of each, or three and none deep).
+in the figures; then two minutes are measured, in which each target has seven or eight rounds, two of them
+deep ones (they come in waves, as all targets began together: one minute might hold four rounds of each, or
+three and none deep).
 On a machine that is too busy the agent has fewer rounds and seems cheap: they are shown as well. Linux
 only: the figures are read from ``/proc``. ``python -m bench.scale --targets 1,10 --seconds 60``.
 """

@@ -409,6 +409,24 @@ def test_another_cause_is_news_and_so_is_the_next_spell(out: io.StringIO) -> Non
     ]
 
 
+def test_who_reads_of_a_fault_reads_of_its_end(out: io.StringIO) -> None:
+    """Though the same end was told lately, after another fault; and what begins unsaid ends so."""
+    sink, up = log.LogSink(), LinkUp(number=1)
+    back = Reconnected(cause=Cause.LINK_LOST, seconds=0.5)
+    down = DialFailed(number=1, cause=Cause.SSHD_DOWN, permanent=False, reached=False)
+    lost, silent, speaks = LinkLost(number=1), LinkSilent(number=1), LinkSpeaking(number=1)
+    spells: tuple[Event, ...] = (lost, up, silent, speaks, silent, speaks, lost, up, lost, up)
+    for number, event in enumerate((*spells, down, up, lost, up)):
+        facts = (back,) if event is up else ()
+        sink.told("a", event, facts, TargetState(), env(float(number)))
+    up_again = ["SSH link is up", "connected again after 0.5 s"]
+    assert [record["event"] for record in lines(out)] == [
+        *("SSH link is lost", *up_again),
+        *("SSH link is silent", "SSH link speaks again", *up_again),
+        *("no SSH link: sshd_down", *up_again),
+    ]
+
+
 def test_a_long_outage_s_dials_are_told_once_an_hour_and_a_person_s_each(
     out: io.StringIO,
 ) -> None:

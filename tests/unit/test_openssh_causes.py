@@ -260,6 +260,15 @@ def test_refused_channels_are_numbered_with_their_reasons() -> None:
     assert len(heard.refusals) < 100
 
 
+def test_what_ssh_counts_at_its_end_is_no_reason() -> None:
+    counted = (
+        "Transferred: sent 3124, received 2872 bytes, in 0.6 seconds",
+        "Bytes per second: sent 5472.0, received 1774.3",
+    )
+    assert end_of_link(said(*counted)) == "the connection ended"
+    assert end_of_link(said("Broken pipe", *counted)) == "Broken pipe"
+
+
 def test_what_is_kept_is_bounded_and_printable() -> None:
     heard = said(*("x" * 100_000 for _ in range(100)), "\x1b[31mred", "Broken pipe")
     assert sum(map(len, heard.lines)) <= 8192

@@ -370,6 +370,9 @@ class TestOnTheServer:
         jupyter.override = HttpAnswer(end=HttpEnd.REFUSED)
         found = seen(runtime_server, reach_with(clock, server=jupyter))
         assert found.cause is Cause.RUNTIME_REFUSED
+        assert found.mend == ""  # the agent's own part
+        only_shown = reach_with(clock, server=jupyter, kind=Kind.EXTERNAL)
+        assert "forward.remote" in seen(runtime_server, only_shown).mend
 
     @pytest.mark.parametrize(
         "trouble",

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import socket
+from collections.abc import Sequence
 
 import pytest
 
+from tests.fakes_clock import FakeClock
+from tests.lab.sockets import connected
+from watchdogd.adapters import engine_sshtunnel, ssh_connect
 from watchdogd.adapters.clock import SystemClock
-from watchdogd.adapters.ssh_connect import addresses, await_banner
+from watchdogd.adapters.engine_sshtunnel import SshtunnelEngine
+from watchdogd.adapters.ssh_connect import addresses, await_banner, connect
 from watchdogd.adapters.ssh_resolve import plan_from
 from watchdogd.errors import Transient
 from watchdogd.ports import Deadline
@@ -23,6 +29,58 @@ def test_a_link_local_address_keeps_its_scope(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(socket, "getaddrinfo", resolver)
     plan = plan_from(SshSettings(host="h", user="u"), {})
     assert addresses(plan, Deadline.after(SystemClock(), 5.0)) == ((socket.AF_INET6, told),)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "many", "given"),
+    [
+        (30.0, 1, [5.0]),
+        (3.0, 1, [2.0]),
+        (30.0, 3, [5.0, 5.0, 5.0]),
+        (9.0, 3, [2.0, 7 / 3, 28 / 9]),
+    ],
+)
+def test_dead_addresses_leave_the_others_their_turn(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, many: int, given: list[float]
+) -> None:
+    clock, tried = FakeClock(), list[float]()
+
+    def dead(family: socket.AddressFamily, address: object, limit: float) -> socket.socket:
+        tried.append(limit)
+        clock.pass_by(limit)
+        raise TimeoutError
+
+    monkeypatch.setattr(ssh_connect, "_connect_one", dead)
+    found = [(socket.AF_INET, ("192.0.2.1", 22))] * many
+    with pytest.raises(Transient, match="timed out"):
+        connect(found, "h:22", Deadline.after(clock, seconds))
+    assert tried == pytest.approx(given)
+
+
+def test_the_address_that_was_reached_last_is_dialed_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    near, far = connected()
+    found = tuple((socket.AF_INET, (host, 22)) for host in ("192.0.2.1", "192.0.2.2"))
+    reached, orders = ("192.0.2.2", 22), list[list[str]]()
+
+    class Reached(socket.socket):
+        def getpeername(self) -> tuple[str, int]:
+            return reached
+
+    def reach(asked: Sequence[ssh_connect.Found], shown: str, deadline: Deadline) -> socket.socket:
+        orders.append([address[0] for _, address in asked])
+        return Reached(fileno=os.dup(near.fileno()))
+
+    monkeypatch.setattr(engine_sshtunnel, "addresses", lambda plan, deadline: found)
+    monkeypatch.setattr(engine_sshtunnel, "connect", reach)
+    plan = plan_from(SshSettings(host="h", user="u"), {})
+    engine = SshtunnelEngine(plan, 5.0, SystemClock())
+    for _ in range(2):
+        engine._connect(Deadline.after(SystemClock(), 5.0)).close()
+    assert orders == [["192.0.2.1", "192.0.2.2"], ["192.0.2.2", "192.0.2.1"]]
+    near.close()
+    far.close()
 
 
 def test_a_port_that_says_nothing_may_be_no_ssh_server() -> None:

@@ -19,6 +19,7 @@ from tests.fakes_clock import FakeClock
 from tests.lab.sockets import connected
 from watchdogd.adapters.link_socket import LinkSocket
 from watchdogd.adapters.ssh_packets import ReadAhead, StampedPacketizer
+from watchdogd.adapters.ssh_transport import LinkTransport
 
 
 def test_bytes_come_in_order_however_they_are_asked_for() -> None:
@@ -70,5 +71,16 @@ def test_what_waits_for_an_answer(kind: int, asks: bool) -> None:
     message.add_byte(bytes([kind]))
     packetizer.send_message(message)
     assert (packetizer.pulse.unanswered is not None) is asks
+    near.close()
+    far.close()
+
+
+def test_whatever_ends_the_connection_s_thread_is_one_of_those_that_are_waited_for() -> None:
+    near, far = connected()
+    transport = LinkTransport(near)
+    for error in (ValueError("odd"), EOFError(), OSError("gone"), paramiko.SSHException("x"), None):
+        transport.saved_exception = error
+        found = transport.get_exception()
+        assert found is error or isinstance(found, paramiko.SSHException)
     near.close()
     far.close()

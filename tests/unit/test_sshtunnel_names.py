@@ -84,5 +84,7 @@ def test_paramiko_s() -> None:
     ):
         assert call in source, call
     assert "self.sock.settimeout(self._active_check_timeout)" in source
+    assert "if time.time() > start + self.clear_to_send_timeout:" in source
+    assert "and not self.sock._closed" in source
     assert "util.constant_time_bytes_eq(my_mac, mac)" in inspect.getsource(Packetizer)
     assert util.constant_time_bytes_eq is hmac.compare_digest

@@ -258,6 +258,24 @@ def test_url_is_the_forwards_port_with_the_token_quoted() -> None:
     }
 
 
+def test_the_token_of_a_runtime_that_is_only_looked_at_is_a_person_s_to_name() -> None:
+    settings = Settings(
+        agent=AgentSettings(),
+        targets={"a": replace(target("a", 9000), runtime=RuntimeSettings(kind=Kind.EXTERNAL))},
+    )
+    found = StatusAnswers(
+        lambda: VIEW,
+        settings,
+        {"a": KnownToken(None)},
+        RecentFacts(),
+        {"a": lambda: OURS},
+        StillClock(),
+        policies={},
+    )({"verb": "url", "target": "a"})
+    assert "targets.a.runtime.token_file" in str(found["error"])
+    assert "starts the session" not in str(found["error"])
+
+
 @pytest.mark.parametrize(
     ("request_", "code"),
     [

@@ -17,10 +17,8 @@ from watchdogd.ports import Deadline
 
 _RESOLVE_SECONDS = 10.0
 _ADDRESS_SECONDS = 5.0
-_LEAST_SECONDS = 0.5
-"""For an address, of however many."""
-_LOGIN_SECONDS = 10.0
-"""Left for what follows the connection."""
+_SHARE = 2 / 3
+"""Of the time that is left, for the addresses that are left: the rest is the login's."""
 _BANNER_SECONDS = 10.0
 _LOST_DATA_SECONDS = 60.0
 """Unacknowledged data for so long ends the connection (Linux). At 20 s a link whose packets were
@@ -55,8 +53,7 @@ def connect(found: Sequence[Found], shown: str, deadline: Deadline) -> socket.so
     """
     errors: list[OSError] = []
     for number, (family, address) in enumerate(found):
-        share = (deadline.remaining() - _LOGIN_SECONDS) / (len(found) - number)
-        limit = min(_ADDRESS_SECONDS, max(_LEAST_SECONDS, share), deadline.remaining())
+        limit = min(_ADDRESS_SECONDS, _SHARE * deadline.remaining() / (len(found) - number))
         try:
             return _connect_one(family, address, limit)
         except OSError as error:

@@ -51,8 +51,7 @@ PLACES: dict[ProbeName, tuple[Layer, Vantage]] = {
 """Where a probe's word belongs when it gave none itself."""
 
 IN_MEMORY = frozenset({ProbeName.SSH, ProbeName.FORWARD})
-"""They read what this process knows, and cannot wait. Each as a job of its own cost a quiet round of two hundred
-targets one part in thirty of its CPU (measured)."""
+"""They read what this process knows, and cannot wait: no job with a deadline of its own."""
 
 
 def unknown(probe: ProbeName, started: float, ended: float, detail: str) -> Observation:

@@ -83,8 +83,7 @@ class Tallies:
         Info(bare, metric.help, registry=self._registry).info(dict(values))
 
     def of_probe(self, target: str, probe: ProbeName) -> OfProbe:
-        """Kept, as each round asks for some twenty: to find them by their labels was half of what it cost to
-        count a round (measured)."""
+        """Kept, as each round asks for some twenty: the library finds them by the texts of their labels."""
         key = (target, probe)
         if key not in self._of_probes:
             self._of_probes[key] = OfProbe(
