@@ -151,10 +151,23 @@ class FakeEngine:
         self.may_go = threading.Event()
         self.may_go.set()
         self.dialed = threading.Semaphore(0)
+        self._waiting = 0
         self._clock = clock
 
     def dial(self, deadline: Deadline, news: LinkNews) -> FakeLink:
         self.dialed.release()
+        self._waiting += 1
+        try:
+            return self._dial(deadline, news)
+        finally:
+            self._waiting -= 1
+
+    def start_over(self) -> None:
+        """Each that waits to go is dialed once more."""
+        if self._waiting:
+            self.dialed.release(self._waiting)
+
+    def _dial(self, deadline: Deadline, news: LinkNews) -> FakeLink:
         if not self.may_go.wait(deadline.remaining()):
             raise Transient(Cause.HOST_UNREACHABLE, "timed out", phase="connect")
         if self.failures:

@@ -157,6 +157,14 @@ class TargetLinks:
             if held is not None and not held.draining:
                 held.link.ask()
 
+    def start_over(self) -> None:
+        """A dial on its way begins anew, in the network as it is now; its end is told once, as that of any.
+        Returns at once."""
+        with self._lock:
+            flies = self._flight is not None and not self._closed.is_set()
+        if flies:
+            self._engine.start_over()
+
     def bind(self) -> None:
         """Bind the local port, if it is not ours already; posts ``PortBound`` or ``BindFailed``."""
         try:

@@ -29,7 +29,7 @@ from watchdogd.core.events import (
 from watchdogd.core.link import Dialing
 from watchdogd.core.machine import step
 from watchdogd.core.network import UNTOLD_SECONDS
-from watchdogd.core.words import Cause, Phase, State
+from watchdogd.core.words import Cause, Phase, Remedy, State
 
 ANOTHER, GONE = NetworkChanged(routed=True), NetworkChanged(routed=False)
 
@@ -296,6 +296,58 @@ def test_networks_that_change_each_2_s_bring_no_dial_sooner_than_sshd_forgives()
     gaps = [later - one for one, later in pairwise(world.refused)]
     assert len(gaps) >= 4
     assert min(gaps) >= UNAUTHENTICATED_SECONDS
+
+
+def dialing_beside() -> World:
+    """A silent link, and a dial beside it that takes long."""
+    world = healthy()
+    world.dial_seconds = 25.0
+    return world.freeze_link()
+
+
+@pytest.mark.parametrize("event", [ANOTHER, Resumed(slept=60.0)])
+def test_a_dial_on_its_way_begins_anew_on_another_network(
+    event: NetworkChanged | Resumed,
+) -> None:
+    world = dialing_beside()
+    number = world.state.dialing.dialing
+    world.play(1)
+    world.take(event)
+    assert world.started_over == [world.now]
+    assert len(world.dials) == 1
+    assert world.state.dialing.dialing == number  # its end is awaited as before
+
+
+def test_a_remedys_dial_does_as_well() -> None:
+    world = refusing(Cause.HOST_UNREACHABLE)
+    world.kill_link().play_until(State.HEALING)
+    intent = world.state.intent
+    assert intent is not None
+    assert intent.remedy is Remedy.RECONNECT
+    world.take(ANOTHER)
+    assert world.started_over == [world.now]
+
+
+def test_none_begins_anew_without_a_way_or_without_a_dial() -> None:
+    world = dialing_beside().play(1)
+    world.take(GONE)
+    assert world.started_over == []
+    world = healthy()
+    world.take(ANOTHER)
+    assert world.started_over == []
+
+
+def test_no_dial_begins_anew_sooner_than_sshd_forgives_the_last() -> None:
+    world = refusing(Cause.SSHD_REJECTS)
+    world.dial_seconds = 0.5
+    world.kill_link()
+    for _ in range(600):
+        world.take(ANOTHER)
+        world.play(1)
+    for began in world.started_over:
+        refused = [at + world.dial_seconds for at in world.refused]
+        since = [began - at for at in refused if at <= began]
+        assert min(since, default=UNAUTHENTICATED_SECONDS) >= UNAUTHENTICATED_SECONDS
 
 
 # ---------------------------------------------------------------- a wake

@@ -19,6 +19,7 @@ from watchdogd.core.commands import (
     Probe,
     Publish,
     RunHook,
+    StartOver,
     Wake,
 )
 from watchdogd.core.events import (
@@ -225,6 +226,8 @@ class World:
     """When a dial began that fails; a remedy's too."""
     asked: list[int] = field(default_factory=list)
     """Links that were to be asked at once."""
+    started_over: list[float] = field(default_factory=list)
+    """When a dial on its way was to begin anew."""
     broken: list[str] = field(default_factory=list)
     recorder: Recorder | None = None
     """Told each step, as by the real loop; the target is called a100."""
@@ -337,6 +340,8 @@ class World:
             case Dial():
                 self.dials.append(self.now)
                 self.answer_dial(command.number)
+            case StartOver():
+                self.started_over.append(self.now)
             case AskLink():
                 self.asked.append(command.number)
             case Wake():

@@ -11,10 +11,14 @@ WAIT = 10.0
 
 
 def _run(*argv: str, check: bool = True) -> bool:
+    return _said(*argv, check=check) is not None
+
+
+def _said(*argv: str, check: bool = True) -> str | None:
     done = subprocess.run(argv, capture_output=True, timeout=WAIT, check=False)
     if check and done.returncode != 0:
         raise RuntimeError(f"{argv} ended with {done.returncode}: {done.stderr!r}")
-    return done.returncode == 0
+    return done.stdout.decode() if done.returncode == 0 else None
 
 
 @contextmanager
@@ -56,9 +60,9 @@ class Laptop:
         """What goes in front of a command that is to run there."""
         return ("ip", "netns", "exec", self.name)
 
-    def inside(self, *argv: str) -> None:
-        """Run a command there."""
-        _run(*self.before, *argv)
+    def inside(self, *argv: str) -> str:
+        """Run a command there; what it prints."""
+        return _said(*self.before, *argv) or ""
 
     def beside(self, *argv: str) -> None:
         """Run a command on this machine, at the cable's other end."""

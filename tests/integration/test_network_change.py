@@ -5,6 +5,7 @@ Keepalive and probes are far too rare to notice anything in time: what is notice
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,8 +29,10 @@ WAIT = 90.0
 class Scene:
     """A server on this machine, and the agent on the laptop."""
 
-    def __init__(self, laptop: Laptop, server: Sshd, runtime: StandIn, folder: Path) -> None:
-        self.laptop = laptop
+    def __init__(
+        self, laptop: Laptop, server: Sshd, runtime: StandIn, folder: Path, engine: str
+    ) -> None:
+        self.laptop, self.server = laptop, server
         self.local = Address("127.0.0.1", free_port())
         kind, blob = server.host_key.with_suffix(".pub").read_text().split()[:2]
         known, token = folder / "known_hosts", folder / "token"
@@ -46,6 +49,7 @@ class Scene:
                 "targets.a100.ssh.identity_file": server.identity_file,
                 "targets.a100.ssh.known_hosts": str(known),
                 "targets.a100.ssh.keepalive": "1h",
+                "targets.a100.ssh.engine": engine,
                 "targets.a100.probe.interval": "1h",
                 "targets.a100.forward.local": str(self.local),
                 "targets.a100.forward.remote": str(runtime.address),
@@ -74,6 +78,24 @@ class Scene:
         """Did another link take the first one's place?"""
         return any("connected again" in str(one["event"]) for one in self.agent.records())
 
+    def go_dead(self) -> None:
+        """Nothing reaches the server any more from this address, and a client waits for an answer."""
+        laptop, port = self.laptop, str(self.server.port)
+        gone = ("OUTPUT", "-s", laptop.address, "-p", "tcp", "--dport", port, "-j", "DROP")
+        laptop.inside("iptables", "-w", "-A", *gone, "--syn")
+        laptop.inside("iptables", "-w", "-A", *gone)
+        threading.Thread(target=self.usable, name="client", daemon=True).start()
+
+    def dials_in_vain(self) -> bool:
+        """Did a dial's first packet go the dead way?"""
+        rules = self.laptop.inside("iptables", "-w", "-vnxL", "OUTPUT").splitlines()
+        first, _ = (line for line in rules if "DROP" in line)
+        return first.split()[0] != "0"
+
+    def dials(self) -> int:
+        """Those that ended."""
+        return int(self.agent.metric("tunnel_dials_total"))
+
     def move(self) -> None:
         """Another network: an address, a way, and a former one of which nothing comes back."""
         laptop, net = self.laptop, self.laptop.server.rsplit(".", 1)[0]
@@ -82,8 +104,8 @@ class Scene:
         laptop.inside("ip", "route", "add", laptop.server, "via", f"{net}.129")
 
 
-@pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
+@pytest.fixture(params=["sshtunnel"])
+def scene(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scene]:
     needs.programs("ip", "sshd", "ssh-keygen")
     needs.root("a network namespace")
     laptop = Laptop()
@@ -93,7 +115,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
         options = {"ListenAddress": f"{laptop.server}:{needs.free_port()}"}
         port = int(options["ListenAddress"].rpartition(":")[2])
         with Sshd(port=port, options=options) as server, StandIn() as runtime:
-            made = Scene(laptop, server, runtime, tmp_path)
+            made = Scene(laptop, server, runtime, tmp_path, request.param)
             made.agent.start()
             try:
                 made.await_usable()
@@ -111,6 +133,17 @@ def test_in_another_network_a_dead_link_is_replaced_at_once(scene: Scene) -> Non
     scene.await_usable()
     assert "network_changed" in scene.news()
     assert scene.agent.incidents() == []
+
+
+@pytest.mark.parametrize("scene", ["sshtunnel", "openssh"], indirect=True)
+def test_a_dial_on_the_former_way_begins_anew_in_the_other_network(scene: Scene) -> None:
+    dials = scene.dials()
+    scene.go_dead()
+    scene.agent.until(scene.dials_in_vain, "a dial", WAIT)
+    scene.move()
+    scene.agent.until(scene.replaced, "another link", WAIT)
+    scene.await_usable()
+    assert scene.dials() == dials + 1  # none failed: it was that one
 
 
 def test_a_cable_pulled_out_for_a_while_costs_seconds_once_it_is_back(scene: Scene) -> None:

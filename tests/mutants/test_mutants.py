@@ -494,6 +494,22 @@ MUTANTS = (
         "link_that_speaks_is_asked",
     ),
     Mutant(
+        "another-network-waits-for-a-dial-on-the-former-way",
+        "usable again after a wake or a network change",
+        "network.py",
+        "        turn.emit(StartOver())",
+        "        pass",
+        "begins_anew_on_another_network",
+    ),
+    Mutant(
+        "dials-begun-anew-before-sshd-forgives",
+        "I10",
+        "network.py",
+        " and dialing.may_start_over(known, turn.env):",
+        ":",
+        "no_dial_begins_anew_sooner",
+    ),
+    Mutant(
         "login-hammered",
         "I10",
         "dialing.py",

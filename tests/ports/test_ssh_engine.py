@@ -236,6 +236,46 @@ class TestDial:
         error = refusal(engine)
         assert (error.cause, error.phase, error.reached) == (Cause.DNS, "resolve", False)
 
+    def test_a_dial_that_goes_a_dead_way_begins_anew(
+        self, make: Callable[[SshSettings], SshEngine]
+    ) -> None:
+        """Each time that it is said; a link that is up is not touched."""
+        with Sshd() as server, Relay(("127.0.0.1", server.port)) as relay:
+            server.write_known_hosts(relay.port)
+            engine, links = make(server.settings(port=relay.port)), list[Link]()
+            engine.start_over()
+            links.append(engine.dial(soon(), News()))
+            relay.set(RelayMode.MUTE)
+            dial = threading.Thread(target=lambda: links.append(engine.dial(soon(), News())))
+            dial.start()
+            until(lambda: relay.accepted == 2, "a dial")
+            engine.start_over()
+            until(lambda: relay.accepted == 3, "another")
+            relay.set(RelayMode.PASS)
+            engine.start_over()
+            dial.join(20)
+            assert relay.accepted == 4
+            for link in links:
+                assert link.run(["true"], deadline=soon()).status == 0
+                link.close(soon())
+            assert len(links) == 2
+
+    def test_a_login_that_stops_begins_anew(self, make: Callable[[SshSettings], SshEngine]) -> None:
+        with Sshd() as server:
+            engine, links = make(server.settings()), list[Link]()
+            dial = threading.Thread(target=lambda: links.append(engine.dial(soon(), News())))
+            dial.start()
+            until(server.session_pids, "a session")
+            stopped = server.session_pids()
+            server.kill_sessions(signal.SIGSTOP)
+            assert not links
+            engine.start_over()
+            dial.join(20)
+            (link,) = links
+            assert link.run(["true"], deadline=soon()).status == 0
+            assert set(server.session_pids()) > set(stopped)
+            link.close(soon())
+
     def test_no_banner_ends_within_11_seconds(
         self, make: Callable[[SshSettings], SshEngine], sshd: Sshd
     ) -> None:

@@ -17,7 +17,16 @@ from watchdogd.adapters.clock import SystemClock
 from watchdogd.adapters.http import get
 from watchdogd.adapters.tokens import TokenFile
 from watchdogd.carrying import Executor
-from watchdogd.core.commands import Apply, AskLink, Bind, Dial, Probe, RunHook, SetAnswer
+from watchdogd.core.commands import (
+    Apply,
+    AskLink,
+    Bind,
+    Dial,
+    Probe,
+    RunHook,
+    SetAnswer,
+    StartOver,
+)
 from watchdogd.core.events import DialFailed, Event, HookFinished, Observed, RemedyFinished
 from watchdogd.core.model import (
     Charge,
@@ -119,6 +128,9 @@ class Links:
 
     def ask_link(self, number: int) -> None:
         self.asked.append(("ask", number))
+
+    def start_over(self) -> None:
+        self.asked.append("start over")
 
     def bind(self) -> None:
         self.asked.append("bind")
@@ -645,7 +657,9 @@ def test_link_commands_reach_the_links(bench: Bench) -> None:
     executor.carry(Dial(number=4), ENV)
     executor.carry(AskLink(number=3), ENV)
     assert ("ask", 3) in bench.links.asked  # at once, in the caller's thread
-    bench.links.asked.remove(("ask", 3))
+    executor.carry(StartOver(), ENV)
+    assert "start over" in bench.links.asked  # so is this
+    bench.links.asked = [one for one in bench.links.asked if isinstance(one, int)]
     executor.carry(Bind(), ENV)
     executor.carry(SetAnswer(cause=Cause.SSHD_DOWN, retry_after=5.0), ENV)
     assert bench.links.answers.get(timeout=SOON) == (Cause.SSHD_DOWN, 5.0)

@@ -159,6 +159,17 @@ class TestDial:
         links.dial(2, soon())
         assert dialing == [False, False]
 
+    def test_one_on_its_way_begins_anew_and_only_its_end_is_told(self, bench: Bench) -> None:
+        bench.links.start_over()  # none is on its way
+        bench.engine.may_go.clear()
+        caller = bench.in_thread(bench.dial, 1)
+        assert bench.engine.dialed.acquire(timeout=5)
+        bench.links.start_over()
+        assert bench.engine.dialed.acquire(timeout=5)
+        bench.engine.may_go.set()
+        caller.join(5)
+        assert bench.events == [LinkUp(number=1)]
+
     def test_an_unexpected_error_is_handed_on_and_blocks_nothing(self, bench: Bench) -> None:
         bench.engine.failures.append(ZeroDivisionError())  # type: ignore[arg-type]
         with pytest.raises(ZeroDivisionError):

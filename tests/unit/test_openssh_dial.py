@@ -10,6 +10,7 @@ import pytest
 
 from tests.fakes_clock import FakeClock
 from watchdogd.adapters.child_ledger import ChildLedger
+from watchdogd.adapters.dial_attempts import Attempt
 from watchdogd.adapters.engine_openssh import OpensshEngine
 from watchdogd.adapters.openssh_child import SshChild
 from watchdogd.adapters.openssh_mux import Mux
@@ -58,7 +59,8 @@ def took(tmp_path: Path, lines: tuple[str, ...], each: float) -> float:
     plan = plan_from(SshSettings(host="abc.com", user="u"), {})
     engine = OpensshEngine(plan, 5.0, clock, folder=tmp_path, ledger=ChildLedger(tmp_path))
     child, began = Child(clock, lines, each), clock.run()
-    engine._await_ready(cast(SshChild, child), cast(Mux, Listens()), Deadline.after(clock, 30.0))
+    mux, limit = cast(Mux, Listens()), Deadline.after(clock, 30.0)
+    engine._await_ready(cast(SshChild, child), mux, Attempt(), limit)
     return clock.run() - began
 
 

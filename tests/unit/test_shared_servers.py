@@ -22,6 +22,7 @@ from watchdogd.adapters.shared_servers import (
     REACHED_SECONDS,
     SESSIONS,
     SHORT_SECONDS,
+    START_OVER_SECONDS,
     TOLD_SECONDS,
     SharedEngine,
     SharedServer,
@@ -160,6 +161,24 @@ class TestSharing:
         for thread in threads:
             thread.join(20)
         assert len(scene.dialer.links) == 1
+        assert [one.events for one in scene.targets] == [[LinkUp(number=1)]] * 2
+
+    def test_a_dial_begins_anew_once_for_all_who_wait_for_it(self, scene: Scene) -> None:
+        a, b = scene.target(), scene.target()
+        scene.dialer.may_go.clear()
+        threads = together(a, b)
+        assert scene.dialer.dialed.acquire(timeout=20)
+        until(lambda: all(one.links.status().dialing for one in (a, b)), "both wait")
+        for one in (a, b):
+            one.links.start_over()
+        assert scene.dialer.dialed.acquire(timeout=20)
+        assert not scene.dialer.dialed.acquire(blocking=False)
+        scene.clock.pass_by(START_OVER_SECONDS)
+        b.links.start_over()  # the network changed again
+        assert scene.dialer.dialed.acquire(timeout=20)
+        scene.dialer.may_go.set()
+        for thread in threads:
+            thread.join(20)
         assert [one.events for one in scene.targets] == [[LinkUp(number=1)]] * 2
 
     def test_more_targets_than_its_sessions_permit_get_another_connection(

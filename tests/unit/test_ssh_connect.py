@@ -12,8 +12,9 @@ from tests.fakes_clock import FakeClock
 from tests.lab.sockets import connected
 from watchdogd.adapters import engine_sshtunnel, ssh_connect
 from watchdogd.adapters.clock import SystemClock
+from watchdogd.adapters.dial_attempts import Attempt
 from watchdogd.adapters.engine_sshtunnel import SshtunnelEngine
-from watchdogd.adapters.ssh_connect import addresses, await_banner, connect
+from watchdogd.adapters.ssh_connect import Hold, addresses, await_banner, connect
 from watchdogd.adapters.ssh_resolve import plan_from
 from watchdogd.errors import Transient
 from watchdogd.ports import Deadline
@@ -28,7 +29,9 @@ def test_a_link_local_address_keeps_its_scope(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(socket, "getaddrinfo", resolver)
     plan = plan_from(SshSettings(host="h", user="u"), {})
-    assert addresses(plan, Deadline.after(SystemClock(), 5.0)) == ((socket.AF_INET6, told),)
+    assert addresses(plan, Deadline.after(SystemClock(), 5.0), Attempt().hold) == (
+        (socket.AF_INET6, told),
+    )
 
 
 @pytest.mark.parametrize(
@@ -45,7 +48,9 @@ def test_dead_addresses_leave_the_others_their_turn(
 ) -> None:
     clock, tried = FakeClock(), list[float]()
 
-    def dead(family: socket.AddressFamily, address: object, limit: float) -> socket.socket:
+    def dead(
+        family: socket.AddressFamily, address: object, limit: float, hold: Hold
+    ) -> socket.socket:
         tried.append(limit)
         clock.pass_by(limit)
         raise TimeoutError
@@ -53,7 +58,7 @@ def test_dead_addresses_leave_the_others_their_turn(
     monkeypatch.setattr(ssh_connect, "_connect_one", dead)
     found = [(socket.AF_INET, ("192.0.2.1", 22))] * many
     with pytest.raises(Transient, match="timed out"):
-        connect(found, "h:22", Deadline.after(clock, seconds))
+        connect(found, "h:22", Deadline.after(clock, seconds), Attempt().hold)
     assert tried == pytest.approx(given)
 
 
@@ -68,16 +73,18 @@ def test_the_address_that_was_reached_last_is_dialed_first(
         def getpeername(self) -> tuple[str, int]:
             return reached
 
-    def reach(asked: Sequence[ssh_connect.Found], shown: str, deadline: Deadline) -> socket.socket:
+    def reach(
+        asked: Sequence[ssh_connect.Found], shown: str, deadline: Deadline, hold: Hold
+    ) -> socket.socket:
         orders.append([address[0] for _, address in asked])
         return Reached(fileno=os.dup(near.fileno()))
 
-    monkeypatch.setattr(engine_sshtunnel, "addresses", lambda plan, deadline: found)
+    monkeypatch.setattr(engine_sshtunnel, "addresses", lambda plan, deadline, hold: found)
     monkeypatch.setattr(engine_sshtunnel, "connect", reach)
     plan = plan_from(SshSettings(host="h", user="u"), {})
     engine = SshtunnelEngine(plan, 5.0, SystemClock())
     for _ in range(2):
-        engine._connect(Deadline.after(SystemClock(), 5.0)).close()
+        engine._connect(Attempt(), Deadline.after(SystemClock(), 5.0)).close()
     assert orders == [["192.0.2.1", "192.0.2.2"], ["192.0.2.2", "192.0.2.1"]]
     near.close()
     far.close()

@@ -48,6 +48,11 @@ class _Call(Generic[Value]):
         if self._late is not None:
             self._late(value)
 
+    def abandon(self) -> None:
+        with self._lock:
+            self._abandoned = not self._values
+        self._ended.set()
+
     def result(self, deadline: Deadline, name: str) -> Value:
         if not self._ended.wait(deadline.remaining()):
             with self._lock:
@@ -68,12 +73,16 @@ def within(
     *,
     late: Callable[[Value], None] | None = None,
     errors: tuple[type[Exception], ...] = (OSError,),
+    hold: Callable[[Callable[[], None]], None] = lambda abandon: None,
 ) -> Value:
     """``job()``, or ``TimeoutError`` at the deadline. ``errors`` are handed on to the caller.
+
+    ``hold`` is given what brings the deadline forward to the moment when it is called, from any thread.
 
     ``late(value)`` is called, in the job's thread, if the value came after the deadline: what was
     opened must be closed. ``name`` names the thread.
     """
     call = _Call(job, late, errors)
+    hold(call.abandon)
     CREW.start(name, call.body)
     return call.result(deadline, name)

@@ -14,6 +14,7 @@ import paramiko
 
 from watchdogd.adapters.child_ledger import ChildLedger
 from watchdogd.adapters.control_path import new_control_path
+from watchdogd.adapters.dial_attempts import Attempt, Attempts
 from watchdogd.adapters.login_keys import KeyAgent, LoginKeys
 from watchdogd.adapters.openssh_causes import failure, overdue
 from watchdogd.adapters.openssh_child import SshChild
@@ -60,20 +61,30 @@ class OpensshEngine:
         self._name = name
         self._dials = itertools.count(1)
         self._last_good = ""
+        self._attempts = Attempts(clock)
 
     def dial(self, deadline: Deadline, news: LinkNews) -> OpensshLink:
         """See the port. Ends within 30 s also if the deadline is later."""
         limit = deadline.at_most(_DIAL_SECONDS)
+        return self._attempts.run(lambda attempt: self._try(attempt, limit, news), limit)
+
+    def start_over(self) -> None:
+        """See the port."""
+        self._attempts.start_over()
+
+    def _try(self, attempt: Attempt, limit: Deadline, news: LinkNews) -> OpensshLink:
         began = self._clock.run()
         name = f"{self._name}-link{next(self._dials)}"
         use_agent = agent_answers(self._plan, limit)
         try:
-            child, mux = self._connect(name, limit, use_agent=use_agent)
+            child, mux = self._connect(name, attempt, limit, use_agent=use_agent)
         except Transient as error:
             # The name service may be what is broken; the host key is still checked.
-            if error.cause is not Cause.DNS or not self._last_good:
+            if error.cause is not Cause.DNS or not self._last_good or attempt.over:
                 raise
-            child, mux = self._connect(name, limit, use_agent=use_agent, address=self._last_good)
+            child, mux = self._connect(
+                name, attempt, limit, use_agent=use_agent, address=self._last_good
+            )
         self._last_good = child.said.address
         return OpensshLink(
             child,
@@ -86,13 +97,19 @@ class OpensshEngine:
         )
 
     def _connect(
-        self, name: str, limit: Deadline, *, use_agent: bool, address: str = ""
+        self,
+        name: str,
+        attempt: Attempt,
+        limit: Deadline,
+        *,
+        use_agent: bool,
+        address: str = "",
     ) -> tuple[SshChild, Mux]:
         child, control = self._start(name, use_agent=use_agent, address=address)
         try:
             mux = Mux(control, self._clock, name=name)
             child.when_ended(mux.close)
-            self._await_ready(child, mux, limit)
+            self._await_ready(child, mux, attempt, limit)
         except BaseException:
             child.end(Deadline.after(self._clock, _CLOSE_SECONDS))
             raise
@@ -110,7 +127,7 @@ class OpensshEngine:
         except OSError as error:
             raise Transient(Cause.AGENT, f"ssh cannot be started: {error}") from error
 
-    def _await_ready(self, child: SshChild, mux: Mux, deadline: Deadline) -> None:
+    def _await_ready(self, child: SshChild, mux: Mux, attempt: Attempt, deadline: Deadline) -> None:
         """Logged in and serving its control socket, or it raises why not."""
         phase, limit, seen, began = "", deadline, 0, self._clock.run()
         while not child.ended.is_set():
@@ -120,7 +137,7 @@ class OpensshEngine:
                 limit = (
                     deadline if slow else deadline.at_most(_PHASE_SECONDS.get(phase, _DIAL_SECONDS))
                 )
-            if limit.passed():
+            if limit.passed() or attempt.over:
                 raise overdue(self._plan, child.said)
             if child.said.authenticated and mux.answers(limit):
                 return

@@ -15,6 +15,7 @@ from contextlib import suppress
 import paramiko
 from paramiko.ssh_exception import IncompatiblePeer
 
+from watchdogd.adapters.dial_attempts import Attempt, Attempts
 from watchdogd.adapters.host_keys import KnownHosts, KnownKey, preferred_kinds, verify
 from watchdogd.adapters.link_socket import LinkSocket
 from watchdogd.adapters.login_keys import AgentSilent, LoginKey, LoginKeys
@@ -54,14 +55,22 @@ class SshtunnelEngine:
         self._last_peer: object = None
         """The address that was reached last: the next dial tries it first."""
         self._dials = itertools.count(1)
+        self._attempts = Attempts(clock)
 
     def dial(self, deadline: Deadline, news: LinkNews) -> SshLink:
         """See the port. Ends within 30 s also if the deadline is later."""
         limit = deadline.at_most(_DIAL_SECONDS)
+        return self._attempts.run(lambda attempt: self._try(attempt, limit, news), limit)
+
+    def start_over(self) -> None:
+        """See the port."""
+        self._attempts.start_over()
+
+    def _try(self, attempt: Attempt, limit: Deadline, news: LinkNews) -> SshLink:
         known = self._known_hosts.look_up(limit)
         keys = LoginKeys(self._plan, limit)
         try:
-            connection = self._connect(limit)
+            connection = self._connect(attempt, limit)
             shared = LinkSocket(connection)
             try:
                 await_banner(connection, limit)
@@ -72,18 +81,19 @@ class SshtunnelEngine:
         finally:
             keys.close()
 
-    def _connect(self, deadline: Deadline) -> socket.socket:
-        found = self._addresses(deadline)
+    def _connect(self, attempt: Attempt, deadline: Deadline) -> socket.socket:
+        found = self._addresses(attempt, deadline)
         first = sorted(found, key=lambda one: one[1] != self._last_peer)
-        connection = connect(first, f"{self._plan.host}:{self._plan.port}", deadline)
+        shown = f"{self._plan.host}:{self._plan.port}"
+        connection = connect(first, shown, deadline, attempt.hold)
         self._last_good = found
         with suppress(OSError):  # it may have ended already
             self._last_peer = connection.getpeername()
         return connection
 
-    def _addresses(self, deadline: Deadline) -> tuple[Found, ...]:
+    def _addresses(self, attempt: Attempt, deadline: Deadline) -> tuple[Found, ...]:
         try:
-            return addresses(self._plan, deadline)
+            return addresses(self._plan, deadline, attempt.hold)
         except Transient:
             # The name service may be what is broken; the host key is still checked.
             if not self._last_good:

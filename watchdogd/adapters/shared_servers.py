@@ -30,6 +30,9 @@ DIALS_AT_ONCE = 4
 """To one server, once it let us in: sshd refuses at random from 10 that are not logged in (``MaxStartups``
 10:30:100), and others may be logging in as well. Until then one alone finds out for all."""
 CLOSE_SECONDS = 5.0
+START_OVER_SECONDS = 3.0
+"""All targets hear of one change of the network, and what the first of them began anew is not meant; nor is a dial
+begun anew as often as a network can flap."""
 SHORT_SECONDS = 15.0
 """A dial that had less time left when it began, and used it up, says nothing of the server."""
 TOLD_SECONDS, REACHED_SECONDS = 5.0, 31.0
@@ -90,6 +93,10 @@ class SharedEngine:
         finally:
             self.ordered = False
 
+    def start_over(self) -> None:
+        """See the port. What other targets dial for this one begins anew as well."""
+        self.server.start_over()
+
     def order(self) -> None:
         """The next dial asks the server, whatever it answered lately: a person may have mended something."""
         self.ordered = True
@@ -149,6 +156,8 @@ class SharedServer:
         self._failure: _Failure | None = None
         self._refused: tuple[_Failure, ...] = ()
         """Logins since the last that was let in."""
+        self._started_over = float("-inf")
+        """``run`` clock."""
         self._most = SESSIONS
         """Targets on one connection."""
 
@@ -158,6 +167,15 @@ class SharedServer:
         if own:
             self._fly(me, share, deadline)
         return share
+
+    def start_over(self) -> None:
+        """Each dial on its way begins anew, once for all targets that say so."""
+        now = self._clock.run()
+        with self._changed:
+            if now - self._started_over < START_OVER_SECONDS:
+                return
+            self._started_over = now
+        self._engine.start_over()
 
     # ------------------------------------------------------------ getting on
 

@@ -35,6 +35,7 @@ from watchdogd.core.commands import (
     Publish,
     RunHook,
     SetAnswer,
+    StartOver,
     Wake,
 )
 from watchdogd.core.events import DialFailed, Event, Observed, RemedyFinished
@@ -77,6 +78,10 @@ class LinkControl(Protocol):
     def close_link(self, number: int, drain_seconds: float) -> None: ...
 
     def ask_link(self, number: int) -> None:
+        """Must not block."""
+        ...
+
+    def start_over(self) -> None:
         """Must not block."""
         ...
 
@@ -142,6 +147,8 @@ class Executor:
                 self._job("close link", lambda: self._links.close_link(number, drain), drain + 10.0)
             case AskLink(number=number):
                 self._links.ask_link(number)
+            case StartOver():
+                self._links.start_over()
             case Bind():
                 self._job("bind", self._links.bind, 10.0)
             case SetAnswer(cause=cause, retry_after=retry_after):

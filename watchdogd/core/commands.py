@@ -46,6 +46,11 @@ class Dial:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StartOver:
+    """The network is another one: a dial on its way begins anew, with the same number. Nothing else is told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CloseLink:
     """Close the link with this number once no client uses it, or nothing came over it for
     ``drain_seconds``."""
@@ -299,4 +304,16 @@ class Publish:
     fact: Fact
 
 
-Command = Probe | Apply | RunHook | Dial | CloseLink | AskLink | Bind | SetAnswer | Wake | Publish
+Command = (
+    Probe
+    | Apply
+    | RunHook
+    | Dial
+    | StartOver
+    | CloseLink
+    | AskLink
+    | Bind
+    | SetAnswer
+    | Wake
+    | Publish
+)

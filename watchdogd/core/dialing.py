@@ -201,9 +201,18 @@ def reset(dialing: Dialing, env: Env) -> Dialing:
     if dialing.stopped_by is not None:
         return dialing
     at = dialing.next_at if _crowded(dialing, env) else max(env.run, _rest_until(dialing, env))
-    if dialing.charged:
-        at = max(at, dialing.charged[-1] + UNAUTHENTICATED_SECONDS)
+    at = max(at, _forgiven_at(dialing))
     return replace(dialing, attempt=0, rejects=0, next_at=at, eased_until=env.run + EASED_SECONDS)
+
+
+def may_start_over(dialing: Dialing, env: Env) -> bool:
+    """May a dial on its way be begun anew? It may have reached sshd already, and is not counted."""
+    return not _crowded(dialing, env) and _forgiven_at(dialing) <= env.run
+
+
+def _forgiven_at(dialing: Dialing) -> float:
+    """A dial that reached sshd without being let in is followed by none before then."""
+    return dialing.charged[-1] + UNAUTHENTICATED_SECONDS if dialing.charged else 0.0
 
 
 def network_proved(dialing: Dialing, since: float) -> Dialing:

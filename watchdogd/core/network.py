@@ -7,13 +7,13 @@ one is believed of the server, its host key least of all.
 from __future__ import annotations
 
 from watchdogd.core import dialing
-from watchdogd.core.commands import AskLink
+from watchdogd.core.commands import AskLink, StartOver
 from watchdogd.core.confirming import NO_NETWORK
 from watchdogd.core.dialing import PORTAL_DIAL_SECONDS
 from watchdogd.core.events import NetworkChanged, Observed
 from watchdogd.core.model import Streak, TargetState, Verdict
 from watchdogd.core.turn import Turn
-from watchdogd.core.words import Cause, Layer, Outcome
+from watchdogd.core.words import Cause, Layer, Outcome, Phase, Remedy
 
 FOUND = (Layer.NETWORK, Outcome.OK)
 FAILED = (Layer.NETWORK, Outcome.FAIL)
@@ -93,8 +93,13 @@ def changed(turn: Turn, event: NetworkChanged) -> None:
 
 
 def asked(turn: Turn) -> None:
-    """Have the present link asked now, or look at what there is without one."""
-    known = turn.state.dialing
+    """Have the present link asked now, or look at what there is without one. A dial on its way goes the former
+    way, and would wait for its limits: it begins anew."""
+    known, intent = turn.state.dialing, turn.state.intent
+    acting = turn.state.phase is Phase.ACTING
+    reconnects = acting and intent is not None and intent.remedy is Remedy.RECONNECT
+    if (known.dialing is not None or reconnects) and dialing.may_start_over(known, turn.env):
+        turn.emit(StartOver())
     if known.up is not None and not known.silent:
         turn.emit(AskLink(number=known.up))
     else:

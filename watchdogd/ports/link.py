@@ -163,6 +163,11 @@ class SshEngine(Protocol):
         """Raises ``Transient`` or ``Permanent`` with cause, phase, detail, mend and ``reached``."""
         ...
 
+    def start_over(self) -> None:
+        """The network is another one: dials on their way begin anew, within what is left of their time.
+        Returns at once; links that are up are not touched."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForwardFacts:
