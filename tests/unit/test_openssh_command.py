@@ -50,6 +50,12 @@ def test_it_asks_nobody_binds_nothing_and_trusts_nobody_new() -> None:
     assert options["ciphers"][0].startswith("aes128-gcm@openssh.com,")
 
 
+@pytest.mark.parametrize(("many", "seconds"), [(1, "10"), (2, "7"), (4, "3"), (20, "2")])
+def test_dead_addresses_of_a_name_leave_the_others_their_turn(many: int, seconds: str) -> None:
+    argv = dial_argv(PLAN, "/c", use_agent=True, addresses=many)
+    assert understood(argv)["connecttimeout"] == (seconds,)
+
+
 def test_a_user_s_ciphers_stay() -> None:
     argv = dial_argv(replace(PLAN, own_ciphers=True), "/c", use_agent=True)
     assert not [word for word in argv if word.startswith("Ciphers")]

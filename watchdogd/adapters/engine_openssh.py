@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import paramiko
@@ -21,6 +22,7 @@ from watchdogd.adapters.openssh_child import SshChild
 from watchdogd.adapters.openssh_command import dial_argv, environment
 from watchdogd.adapters.openssh_link import OpensshLink
 from watchdogd.adapters.openssh_mux import Mux
+from watchdogd.adapters.ssh_connect import addresses
 from watchdogd.adapters.ssh_resolve import SshPlan
 from watchdogd.core.words import Cause
 from watchdogd.errors import Transient
@@ -36,6 +38,16 @@ _CLOSE_SECONDS = 2.0
 _LOOK_SECONDS = 0.25
 _AGENT_SECONDS = 10.0
 _LISTENS_SECONDS = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """Where one ``ssh`` is sent."""
+
+    address: str = ""
+    """Empty: to the name's."""
+    addresses: int = 1
+    """So many has the name."""
 
 
 class OpensshEngine:
@@ -73,39 +85,47 @@ class OpensshEngine:
         self._attempts.start_over()
 
     def _try(self, attempt: Attempt, limit: Deadline, news: LinkNews) -> OpensshLink:
-        began = self._clock.run()
         name = f"{self._name}-link{next(self._dials)}"
         use_agent = agent_answers(self._plan, limit)
-        try:
-            child, mux = self._connect(name, attempt, limit, use_agent=use_agent)
-        except Transient as error:
-            # The name service may be what is broken; the host key is still checked.
-            if error.cause is not Cause.DNS or not self._last_good or attempt.over:
-                raise
-            child, mux = self._connect(
-                name, attempt, limit, use_agent=use_agent, address=self._last_good
-            )
-        self._last_good = child.said.address
-        return OpensshLink(
-            child,
-            mux,
-            keepalive=self._keepalive,
-            clock=self._clock,
-            news=news,
-            name=name,
-            guess=(self._clock.run() - began) / _ROUND_TRIPS,
-        )
+        *likely, last = self._ways(attempt, limit)
+        for way in likely:
+            try:
+                return self._enter(name, way, attempt, limit, news, use_agent=use_agent)
+            except Transient as error:
+                if error.reached or attempt.over:
+                    raise
+        return self._enter(name, last, attempt, limit, news, use_agent=use_agent)
 
-    def _connect(
+    def _ways(self, attempt: Attempt, limit: Deadline) -> tuple[_Way, ...]:
+        """Where ssh is sent, one after the other: to the name, which it resolves itself. Before that, if the name
+        has several addresses, to the one that was reached last, unless a Kerberos ticket needs the name. Instead of
+        it if the name is not resolved: the name service may be what is broken, and the host key is still checked.
+        """
+        if self._plan.first_hop:
+            return (_Way(),)
+        try:
+            found = {str(address[0]) for _, address in addresses(self._plan, limit, attempt.hold)}
+        except Transient:
+            if not self._last_good:
+                raise
+            return (_Way(self._last_good),)
+        way = _Way(addresses=len(found))
+        by_name = self._plan.kerberos and _has_ticket()
+        likely = len(found) > 1 and self._last_good in found and not by_name
+        return (_Way(self._last_good, len(found)), way) if likely else (way,)
+
+    def _enter(
         self,
         name: str,
+        way: _Way,
         attempt: Attempt,
         limit: Deadline,
+        news: LinkNews,
         *,
         use_agent: bool,
-        address: str = "",
-    ) -> tuple[SshChild, Mux]:
-        child, control = self._start(name, use_agent=use_agent, address=address)
+    ) -> OpensshLink:
+        began = self._clock.run()
+        child, control = self._start(name, way, use_agent=use_agent)
         try:
             mux = Mux(control, self._clock, name=name)
             child.when_ended(mux.close)
@@ -113,12 +133,28 @@ class OpensshEngine:
         except BaseException:
             child.end(Deadline.after(self._clock, _CLOSE_SECONDS))
             raise
-        return child, mux
+        self._last_good = child.said.address
+        guess = (self._clock.run() - began) / _ROUND_TRIPS
+        return OpensshLink(
+            child,
+            mux,
+            keepalive=self._keepalive,
+            clock=self._clock,
+            news=news,
+            name=name,
+            guess=guess,
+        )
 
-    def _start(self, name: str, *, use_agent: bool, address: str) -> tuple[SshChild, str]:
+    def _start(self, name: str, way: _Way, *, use_agent: bool) -> tuple[SshChild, str]:
         try:
             control = new_control_path(self._folder)
-            argv = dial_argv(self._plan, control, use_agent=use_agent, address=address)
+            argv = dial_argv(
+                self._plan,
+                control,
+                use_agent=use_agent,
+                address=way.address,
+                addresses=way.addresses,
+            )
             environ = environment(os.environ)
             return SshChild(argv, environ, control, self._ledger, self._clock, name=name), control
         except FileNotFoundError as error:

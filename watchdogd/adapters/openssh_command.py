@@ -13,6 +13,8 @@ from watchdogd.adapters.ssh_resolve import SshPlan
 
 CONNECT_SECONDS = 10
 """To a connection and the server's first word. Another program may answer late, a dead one never."""
+ADDRESSES_SECONDS, LEAST_SECONDS = 15, 2
+"""For all addresses of a name together: ssh tries one after the other, and the login has to have its time."""
 HOP_SECONDS = 20
 """The same over other hosts, each with its own login."""
 _FASTEST = "^aes128-gcm@openssh.com"
@@ -45,10 +47,12 @@ _ONLY_THAT_FILE = (
 )
 
 
-def dial_argv(plan: SshPlan, control: str, *, use_agent: bool, address: str = "") -> list[str]:
+def dial_argv(
+    plan: SshPlan, control: str, *, use_agent: bool, address: str = "", addresses: int = 1
+) -> list[str]:
     """``control``: where its control socket is made. ``use_agent``: one answers. ``address``: goes there
-    instead of asking for the name's; the host key is still that of the name."""
-    seconds = HOP_SECONDS if plan.first_hop else CONNECT_SECONDS
+    instead of asking for the name's; the host key is still that of the name. ``addresses``: so many has it."""
+    seconds = HOP_SECONDS if plan.first_hop else _connect_seconds(addresses)
     options = [*_ALWAYS, f"ConnectTimeout={seconds}", *_known_hosts(plan), *_keys(plan, use_agent)]
     if address:
         options += [f"HostName={address}", f"HostKeyAlias={plan.known_name}"]
@@ -62,6 +66,11 @@ def dial_argv(plan: SshPlan, control: str, *, use_agent: bool, address: str = ""
     for option in options:
         argv += ["-o", option]
     return [*argv, "-l", plan.user, "-p", str(plan.port), "--", plan.alias]
+
+
+def _connect_seconds(addresses: int) -> int:
+    """For one address."""
+    return max(LEAST_SECONDS, min(CONNECT_SECONDS, ADDRESSES_SECONDS // addresses))
 
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:
