@@ -186,6 +186,7 @@ class FakeForward:
         self.told = ("", 0.0)
         self.is_dialing = False
         self.riders: Callable[[Link], int] = lambda link: 0
+        self.openers: Callable[[Link], int] = lambda link: 0
         self.bound = False
 
     def bind(self) -> None:
@@ -201,8 +202,8 @@ class FakeForward:
         if self.serving is link:
             self.serving = None
 
-    def clients_of(self, link: Link) -> int:
-        return self.riders(link)
+    def clients_of(self, link: Link, *, opening: bool) -> int:
+        return self.riders(link) + (self.openers(link) if opening else 0)
 
     def answer(self, text: str, retry_after: float) -> None:
         self.told = (text, retry_after)

@@ -143,6 +143,7 @@ class TargetLinks:
             thread = threading.Thread(
                 target=self._drain,
                 args=(number, held.link, drain_seconds),
+                kwargs={"silent": held.silent},
                 name=f"{self._target or 'link'}-drain{number}",
                 daemon=True,
             )
@@ -383,9 +384,10 @@ class TargetLinks:
         numbers = [number for number, held in self._held.items() if not held.draining]
         return max(numbers, default=None)
 
-    def _drain(self, number: int, link: Link, silence: float) -> None:
+    def _drain(self, number: int, link: Link, silence: float, *, silent: bool) -> None:
+        """``silent``: it was; what is about to be opened over it never will be, and goes over the next."""
         began = self._clock.run()
-        while link.alive() and self._forward.clients_of(link):
+        while link.alive() and self._forward.clients_of(link, opening=not silent):
             heard = max(began, link.facts().last_received_at)
             now = self._clock.run()
             rest = _LOOK_SECONDS if now - began < _SOON_SECONDS else _REST_SECONDS

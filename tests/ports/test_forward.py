@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes_ssh import FakeEngine, FakeForward, FakeLink
+from tests.fakes_ssh import FakeEngine, FakeForward, FakeLink, SocketStream
 from tests.lab.engines import KEEPALIVE, MAKERS
 from tests.lab.sshd import Sshd
 from tests.lab.tcp_server import TcpServer, answer_http, echo, echo_after_end
@@ -209,15 +209,41 @@ class TestClients:
         link, other = new_link(), new_link()
         bench.forward.use(link)
         with bench.connect() as client:
-            await_true(lambda: bench.forward.clients_of(link) == 1)
-            assert bench.forward.clients_of(other) == 0
+            await_true(lambda: bench.forward.clients_of(link, opening=False) == 1)
+            assert bench.forward.clients_of(other, opening=True) == 0
             client.sendall(b"GET / HTTP/1.1\r\n\r\n")
             assert client.recv(1000).startswith(b"HTTP/1.1 200")
         await_true(lambda: bench.forward.facts().open_connections == 0)
-        assert bench.forward.clients_of(link) == 0
+        assert bench.forward.clients_of(link, opening=False) == 0
         facts = bench.forward.facts()
         assert facts.sent_bytes == 18
         assert facts.received_bytes > 18
+
+    def test_who_is_about_to_ride_is_counted_apart(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        link, may_open = new_link(), threading.Event()
+        opens = link.open
+
+        def slow(to: Address, deadline: Deadline, first: bytes = b"") -> SocketStream:
+            assert may_open.wait(20)
+            return opens(to, deadline, first)
+
+        monkeypatch.setattr(link, "open", slow)
+        bench.forward.use(link)
+        with bench.connect():
+            await_true(lambda: bench.forward.clients_of(link, opening=True) == 1)
+            assert bench.forward.clients_of(link, opening=False) == 0
+            may_open.set()
+            await_true(lambda: bench.forward.clients_of(link, opening=False) == 1)
+            assert bench.forward.clients_of(link, opening=True) == 1
+
+    def test_who_was_not_let_in_is_counted_no_more(self, bench: Bench) -> None:
+        link = new_link()
+        bench.forward.use(link)
+        bench.far.close()
+        assert get(bench.forward.address).status == 503
+        assert bench.forward.clients_of(link, opening=True) == 0
 
     @with_far(echo_after_end)
     def test_half_close(self, bench: Bench) -> None:

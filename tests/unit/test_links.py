@@ -259,6 +259,24 @@ class TestCloseLink:
         assert not bench.engine.links[1].closed
         assert bench.forward.serving is bench.engine.links[1]
 
+    @pytest.mark.parametrize("silent", [False, True])
+    def test_waits_for_who_is_about_to_ride_unless_nothing_opens_any_more(
+        self, bench: Bench, silent: bool
+    ) -> None:
+        bench.dial(1)
+        opening = threading.Event()
+        opening.set()
+        bench.forward.openers = lambda link: int(opening.is_set())
+        link = bench.engine.links[0]
+        if silent:
+            link.news.silent()
+        bench.links.close_link(1, 60.0)
+        if not silent:
+            threading.Event().wait(0.25)
+            assert not link.closed
+            opening.clear()
+        await_true(lambda: link.closed)
+
     def test_a_silent_link_does_not_wait_for_ever(self, bench: Bench) -> None:
         bench.dial(1)
         bench.forward.riders = lambda link: 1

@@ -158,6 +158,8 @@ class ListeningForward:
         self._tunnel: _Tunnel | None = None
         self._holder = ""
         self._riding: dict[socket.socket, tuple[Link, Stream]] = {}
+        self._opening: dict[socket.socket, Link] = {}
+        """Whose channel is being opened, and over which link."""
         self._clients: dict[socket.socket, threading.Event] = {}
         """Each with what is set once it has been seen off."""
 
@@ -272,10 +274,12 @@ class ListeningForward:
         """See the port."""
         self._slot.dialing(running)
 
-    def clients_of(self, link: Link) -> int:
+    def clients_of(self, link: Link, *, opening: bool) -> int:
         """See the port."""
         with self._lock:
-            return sum(1 for one, _ in self._riding.values() if one is link)
+            links = [one for one, _ in self._riding.values()]
+            links += self._opening.values() if opening else ()
+        return sum(1 for one in links if one is link)
 
     def hold_for(self, seconds: float) -> None:
         """So long a client waits for a link from now on."""
@@ -333,6 +337,7 @@ class ListeningForward:
         except OSError:
             return  # the client is gone
         with self._lock:
+            del self._opening[client]
             self._riding[client] = (link, stream)
         try:
             if not self._slot.is_open():  # the close may have missed this one
@@ -357,13 +362,25 @@ class ListeningForward:
             if link is None:
                 continue
             try:
-                self._not_to_us(link)
-                limit = Deadline.after(self._clock, _OPEN_SECONDS)
-                return link, link.open(self._remote, limit, peek(client))
+                return link, self._channel(client, link)
             except Transient as error:
                 if error.cause is not Cause.LINK_LOST or patience.passed():
                     raise
                 self._lost(link)
+
+    def _channel(self, client: socket.socket, link: Link) -> Stream:
+        with self._lock:
+            self._opening[client] = link
+        try:
+            if self._slot.present() is not link:  # else who replaces it has us counted
+                raise Transient(Cause.LINK_LOST, "another link serves", phase="open")
+            self._not_to_us(link)
+            limit = Deadline.after(self._clock, _OPEN_SECONDS)
+            return link.open(self._remote, limit, peek(client))
+        except BaseException:
+            with self._lock:
+                del self._opening[client]
+            raise
 
     def _not_to_us(self, link: Link) -> None:
         """Raises ``Transient(PORT_CONFLICT)`` if what ``link`` reaches is our listener: it is given up,

@@ -196,8 +196,9 @@ class Forward(Protocol):
         """If ``link`` serves new connections, none does from now on."""
         ...
 
-    def clients_of(self, link: Link) -> int:
-        """How many client connections ride on that link."""
+    def clients_of(self, link: Link, *, opening: bool) -> int:
+        """How many client connections ride on that link; ``opening``: or are about to, as their channel over it is
+        being opened."""
         ...
 
     def answer(self, text: str, retry_after: float) -> None:
