@@ -372,8 +372,7 @@ class ListeningForward:
         with self._lock:
             self._opening[client] = link
         try:
-            if self._slot.present() is not link:  # else who replaces it has us counted
-                raise Transient(Cause.LINK_LOST, "another link serves", phase="open")
+            self._still_serves(link)
             self._not_to_us(link)
             limit = Deadline.after(self._clock, _OPEN_SECONDS)
             return link.open(self._remote, limit, peek(client))
@@ -381,6 +380,11 @@ class ListeningForward:
             with self._lock:
                 del self._opening[client]
             raise
+
+    def _still_serves(self, link: Link) -> None:
+        """Raises ``Transient(LINK_LOST)`` if it was replaced before its new client was counted."""
+        if self._slot.present() is not link:
+            raise Transient(Cause.LINK_LOST, "another link serves", phase="open")
 
     def _not_to_us(self, link: Link) -> None:
         """Raises ``Transient(PORT_CONFLICT)`` if what ``link`` reaches is our listener: it is given up,
