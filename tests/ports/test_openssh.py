@@ -245,6 +245,17 @@ class TestLink:
             assert raised.value.cause is Cause.LINK_LOST
         link.close(soon())
 
+    def test_where_nothing_can_be_written_down_there_is_a_link_and_a_warning(
+        self, sshd: Sshd, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        (tmp_path / "children").write_text("as on a full disk")
+        link = openssh(sshd.settings(), tmp_path).dial(soon(), News())
+        try:
+            assert link.run(["true"], deadline=soon()).status == 0
+        finally:
+            link.close(soon())
+        assert "would outlive an agent that is killed" in caplog.text
+
     def test_a_stopped_ssh_is_silent_and_is_ended_in_time(self, sshd: Sshd, tmp_path: Path) -> None:
         news = News()
         link = openssh(sshd.settings(), tmp_path).dial(soon(), news)

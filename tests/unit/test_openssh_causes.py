@@ -76,6 +76,12 @@ def said(*lines: str) -> Said:
         ((*KEYED, "as@abc.com: Permission denied (password)."), Cause.AUTH, "auth", True, True),
         ((*BY_AGENT, 'sign_and_send_pubkey: signing failed for ED25519-SK "work" from agent: agent refused operation',
           "as@abc.com: Permission denied (publickey)."), Cause.AUTH, "auth", True, True),
+        (("lookup of the VPN timed out", "ssh: connect to host abc.com port 8027: Connection refused"),
+         Cause.SSHD_DOWN, "connect", False, False),  # a `Match exec` said the first
+        ((*GREETED, "lookup timed out", "Received disconnect from 192.0.2.7 port 8027:11: Not now"),
+         Cause.SSHD_REJECTS, "host_key", False, True),
+        ((*GREETED, "ssh_dispatch_run_fatal: Connection to 192.0.2.7 port 8027: Connection timed out"),
+         Cause.HOST_UNREACHABLE, "host_key", False, True),
         (("/bin/sh: 1: nc: not found", "kex_exchange_identification: Connection closed by remote host"),
          Cause.HOST_UNREACHABLE, "resolve", False, False),
         ((), Cause.HOST_UNREACHABLE, "resolve", False, False),

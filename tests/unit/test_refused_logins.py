@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tests.fakes_ssh import FakeEngine, FakeLink
 from tests.lab.waiting import until
 from tests.unit.test_shared_servers import (
     PLAN,
+    REAL,
     ROOM,
     Quiet,
     Scene,
@@ -264,3 +266,34 @@ def test_users_of_one_server_are_one_to_its_fail2ban() -> None:
     for _ in range(9):
         knock("elsewhere", known["elsewhere"])
     assert logins["elsewhere"] == REFUSED_LOGINS
+
+
+def test_dials_of_all_logins_to_one_address_are_few_at_once() -> None:
+    servers, dialers, begun = SshServers(REAL), list[FakeEngine](), list[FakeEngine]()
+
+    def engine(user: str) -> SharedEngine:
+        made = FakeEngine(REAL)
+        made.may_go.clear()
+        dialers.append(made)
+        return servers.engine(replace(PLAN, user=user), 5.0, 2, lambda: made)
+
+    def dial(one: SharedEngine) -> None:
+        with suppress(Transient):
+            one.dial(soon(), Quiet())
+
+    def as_many_as_may() -> bool:
+        begun.extend(one for one in dialers if one.dialed.acquire(blocking=False))
+        return len(begun) >= DIALS_AT_ONCE
+
+    engines = [engine(str(number)) for number in range(2 * DIALS_AT_ONCE)]
+    threads = [threading.Thread(target=dial, args=(one,)) for one in engines]
+    for thread in threads:
+        thread.start()
+    until(as_many_as_may, "as many as may")
+    assert len(begun) == DIALS_AT_ONCE
+    begun[0].failures.append(Transient(Cause.SSHD_DOWN, "refused"))  # it leaves room as well
+    for one in dialers:
+        one.may_go.set()
+    for thread in threads:
+        thread.join(20)
+    assert sum(len(one.links) for one in dialers) == 2 * DIALS_AT_ONCE - 1

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ import pytest
 from watchdogd.adapters.clock import SystemClock
 from watchdogd.adapters.ssh_needs import is_hardware_key
 from watchdogd.adapters.ssh_resolve import (
+    ask_ssh,
     expand,
     parse,
     plan_from,
@@ -27,6 +31,39 @@ def test_the_argv_never_takes_a_host_for_an_option() -> None:
     argv = resolve_argv(SshSettings(host="-oProxyCommand=evil", port=8027, user="as"))
     assert argv == ["ssh", "-G", "-p", "8027", "-l", "as", "--", "-oProxyCommand=evil"]
     assert resolve_argv(SshSettings(host="abc.com")) == ["ssh", "-G", "--", "abc.com"]
+
+
+def asking(monkeypatch: pytest.MonkeyPatch, folder: Path, *lines: str) -> list[str]:
+    """A command in the place of ``ssh -G``, that leaves a process with its stderr."""
+    program = folder / "ssh"
+    program.write_text("\n".join(("#!/bin/sh", "sleep 20 >/dev/null & echo $! > left", *lines)))
+    program.chmod(0o700)
+    monkeypatch.chdir(folder)
+    return [str(program)]
+
+
+@pytest.fixture
+def left(tmp_path: Path) -> Iterator[None]:
+    yield
+    os.kill(int((tmp_path / "left").read_text()), signal.SIGKILL)
+
+
+@pytest.mark.usefixtures("left")
+def test_what_a_match_exec_leaves_running_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    argv = asking(monkeypatch, tmp_path, "echo hostname abc.com")
+    assert ask_ssh(argv, Deadline.after(CLOCK, 5)) == {"hostname": ("abc.com",)}
+
+
+@pytest.mark.usefixtures("left")
+def test_its_last_complaint_is_told_as_ssh_s(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    argv = asking(monkeypatch, tmp_path, "echo one >&2", "echo bad option >&2", "exit 255")
+    with pytest.raises(ConfigError) as raised:
+        ask_ssh(argv, Deadline.after(CLOCK, 5))
+    assert raised.value.problems[0].found == "refused: bad option"
 
 
 def test_options_may_repeat() -> None:

@@ -156,7 +156,7 @@ class OpensshEngine:
                 addresses=way.addresses,
             )
             environ = environment(os.environ)
-            return SshChild(argv, environ, control, self._ledger, self._clock, name=name), control
+            return SshChild(argv, environ, control, self._ledger, name=name), control
         except FileNotFoundError as error:
             mend = "install the OpenSSH client (Debian: apt install openssh-client)"
             raise Transient(Cause.AGENT, f"ssh cannot be started: {error}", mend=mend) from error

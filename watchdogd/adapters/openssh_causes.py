@@ -45,6 +45,8 @@ class _Rule:
     """Empty: where the dial was."""
 
 
+_OWN = "(ssh_dispatch_run_fatal|packet_write_|kex_exchange_identification|ssh_exchange_identification|client_loop)"
+"""As ssh's own words begin: what a ``Match exec`` or a proxy prints is none."""
 _TO_THERE = "(ssh: connect to .*|open failed: connect failed)"
 _RULES = (
     _Rule("kex_exchange_identification: banner line ", Cause.SSHD_REJECTS, "banner"),
@@ -54,7 +56,8 @@ _RULES = (
     _Rule(r"ssh: connect to .*: (Connection reset|Broken pipe)", Cause.SSHD_REJECTS, "connect"),
     _Rule(rf"{_TO_THERE}: ", Cause.HOST_UNREACHABLE, "connect"),
     _Rule(r".*timed out during banner exchange", Cause.HOST_UNREACHABLE, "banner"),
-    _Rule(r"Timeout, server .* not responding|.*timed out", Cause.HOST_UNREACHABLE),
+    _Rule(r"Timeout, server .* not responding", Cause.HOST_UNREACHABLE),
+    _Rule(rf"({_OWN}.*: )?Connection (to .* )?timed out", Cause.HOST_UNREACHABLE),
     _Rule(r".*(Too many open files|Cannot allocate memory)", Cause.AGENT),
 )
 

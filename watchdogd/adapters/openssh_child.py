@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -13,7 +14,9 @@ from contextlib import suppress
 from watchdogd.adapters.child_ledger import ChildLedger
 from watchdogd.adapters.control_path import remove_control
 from watchdogd.adapters.openssh_said import Said
-from watchdogd.ports import Clock, Deadline
+from watchdogd.ports import Deadline
+
+log = logging.getLogger(__name__)
 
 _TERM_SECONDS = 3.0
 _KILL_SECONDS = 2.0
@@ -35,7 +38,6 @@ class SshChild:
         environ: Mapping[str, str],
         control: str,
         ledger: ChildLedger,
-        clock: Clock,
         *,
         name: str,
     ) -> None:
@@ -73,9 +75,9 @@ class SshChild:
         self._waiter.start()
         try:
             ledger.note(self._process.pid, control)
-        except OSError:
-            self.end(Deadline.after(clock, _TERM_SECONDS))
-            raise
+        except OSError as error:  # a full disk is no reason for having no link
+            told = "ssh (pid %d) is not written down, and would outlive an agent that is killed: %s"
+            log.warning(told, self._process.pid, error)
 
     @property
     def pid(self) -> int:

@@ -27,8 +27,10 @@ SESSIONS = 8
 """Of the 10 that sshd allows on a connection (``MaxSessions``): one is engine ``openssh``'s own, and one
 that was just given back may still count."""
 DIALS_AT_ONCE = 4
-"""To one server, once it let us in: sshd refuses at random from 10 that are not logged in (``MaxStartups``
-10:30:100), and others may be logging in as well. Until then one alone finds out for all."""
+"""To one address, by all logins together: sshd refuses at random from 10 that are not logged in (``MaxStartups``
+10:30:100), and others may be logging in as well. Of one login, until it was let in, one finds out for all."""
+_LOOK_SECONDS = 0.25
+"""So often a login looks whether those of others leave it room."""
 CLOSE_SECONDS = 5.0
 START_OVER_SECONDS = 3.0
 """All targets hear of one change of the network, and what the first of them began anew is not meant; nor is a dial
@@ -120,11 +122,24 @@ class _Failure:
 
 
 class _Door:
-    """One address where logins were refused: to its fail2ban all that knock from here are one."""
+    """One address: to its sshd and its fail2ban all that knock from here are one."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._knocking = 0
         self._refused: WeakKeyDictionary[SharedServer, tuple[_Failure, ...]] = WeakKeyDictionary()
+
+    def knock(self) -> bool:
+        """May one more dial begin? Then ``entered`` is to be called at its end."""
+        with self._lock:
+            free = self._knocking < DIALS_AT_ONCE
+            self._knocking += free
+            return free
+
+    def entered(self) -> None:
+        """A dial ended, with or without a link."""
+        with self._lock:
+            self._knocking -= 1
 
     def note(self, server: SharedServer, refused: tuple[_Failure, ...]) -> None:
         """These of that server's logins were refused, and none let in since."""
@@ -198,9 +213,11 @@ class SharedServer:
                     raise Transient(Cause.HOST_UNREACHABLE, told, phase="connect")
                 if self._joinable(me) is not None:
                     continue
-                if self._flying < self._dials():
+                ours = self._flying < self._dials()
+                if ours and self._door.knock():
                     return self._join(me, self._depart(), news), True
-                self._changed.wait(deadline.remaining())
+                limit = deadline.at_most(_LOOK_SECONDS) if ours else deadline
+                self._changed.wait(limit.remaining())
 
     def _depart(self) -> Trunk:
         trunk = Trunk(next(self._numbers), SESSIONS, self._crowded)
@@ -296,7 +313,7 @@ class SharedServer:
         with self._changed:
             share.handed = True
             share.trunk.link = link
-            self._flying -= 1
+            self._landed()
             self._failure, self._refused = None, ()
             self._door.note(self, ())
             self._changed.notify_all()
@@ -313,7 +330,7 @@ class SharedServer:
 
     def _failed(self, trunk: Trunk, failure: _Failure | None) -> None:
         with self._changed:
-            self._flying -= 1
+            self._landed()
             self._end(trunk)
             self._failure = failure or self._failure
             if failure is not None and failure.error.reached and failure.error.cause is Cause.AUTH:
@@ -321,6 +338,10 @@ class SharedServer:
                 self._refused = (*self._refused_as_now(failure.files), kept)
                 self._door.note(self, self._refused)
             self._changed.notify_all()
+
+    def _landed(self) -> None:
+        self._flying -= 1
+        self._door.entered()
 
     def _end(self, trunk: Trunk) -> None:
         trunk.ended = True

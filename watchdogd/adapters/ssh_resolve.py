@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import getpass
 import os
+import socket
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from watchdogd.ports import Deadline
 from watchdogd.settings import SshSettings
 
 _LIMIT_SECONDS = 5.0
+_COMPLAINT_BYTES = 65_536
 _NEEDS_OPENSSH = 'nothing here: it needs ssh.engine = "openssh" (or "auto")'
 _DEFAULT_KNOWN_HOSTS = ("~/.ssh/known_hosts", "~/.ssh/known_hosts2")
 _GLOBAL_KNOWN_HOSTS = ("/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2")
@@ -109,19 +112,36 @@ def resolve(settings: SshSettings, deadline: Deadline) -> SshPlan:
 def ask_ssh(argv: Sequence[str], deadline: Deadline) -> Options | None:
     """What ``ssh -G`` prints; ``None`` without an ``ssh`` program. Raises as ``resolve``."""
     limit = deadline.at_most(_LIMIT_SECONDS).remaining()
+    # A socket, not a pipe: what a `Match exec` leaves running may hold the other end for ever.
+    ours, theirs = socket.socketpair()
     try:
-        done = subprocess.run(
-            argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=limit, check=False
-        )
+        with theirs:
+            done = subprocess.run(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=theirs.fileno(),
+                timeout=limit,
+                check=False,
+            )
+        if done.returncode != 0:
+            raise ConfigError((_ssh_complains(argv, _all_there(ours)),))
     except FileNotFoundError:
         return None
     except subprocess.TimeoutExpired as error:
         raise Transient(
             Cause.AGENT, f"`{' '.join(argv)}` did not end in time", phase="resolve"
         ) from error
-    if done.returncode != 0:
-        raise ConfigError((_ssh_complains(argv, done.stderr),))
+    finally:
+        ours.close()
     return parse(done.stdout.decode(errors="replace"))
+
+
+def _all_there(connection: socket.socket) -> bytes:
+    """What came so far."""
+    with suppress(BlockingIOError):
+        return connection.recv(_COMPLAINT_BYTES, socket.MSG_DONTWAIT)
+    return b""
 
 
 def parse(text: str) -> Options:
