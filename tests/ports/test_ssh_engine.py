@@ -109,6 +109,7 @@ class TestDial:
         assert isinstance(error, Permanent)
         assert (error.cause, error.phase, error.reached) == (Cause.AUTH, "auth", True)
         assert error.mend.startswith("ssh-copy-id")
+        assert f"-o UserKnownHostsFile={sshd.known_hosts} " in error.mend
         assert str(wrong) in error.mend
 
     def test_a_second_factor_is_refused_at_once_and_no_prompt_is_awaited(
@@ -152,6 +153,18 @@ class TestDial:
         assert (error.cause, error.reached) == (Cause.AUTH, False)
         assert word in error.detail
         assert error.mend
+
+    def test_a_key_file_of_garbage(
+        self, make: Callable[[SshSettings], SshEngine], sshd: Sshd, tmp_path: Path
+    ) -> None:
+        key = tmp_path / "key"
+        key.write_text("garbage\n")
+        key.chmod(0o600)
+        error = refusal(make(sshd.settings(identity_file=str(key))))
+        assert isinstance(error, Permanent)
+        assert (error.cause, error.phase) == (Cause.AUTH, "auth")
+        assert str(key) in error.detail
+        assert error.mend == f"ssh-keygen -y -f {key}"
 
     def test_an_unknown_host_is_refused_with_the_command_that_adds_it(
         self, make: Callable[[SshSettings], SshEngine], sshd: Sshd, tmp_path: Path

@@ -23,7 +23,7 @@ Printed = Callable[..., str]
 def printed(monkeypatch: pytest.MonkeyPatch) -> Printed:
     """The words of what is printed about a world, with single spaces."""
 
-    def show(world: World, **more: object) -> str:
+    def show(world: World, *options: str, **more: object) -> str:
         state, env = world.state, world.env()
         target = {
             "name": "a100",
@@ -42,7 +42,8 @@ def printed(monkeypatch: pytest.MonkeyPatch) -> Printed:
             "ask_agent",
             lambda verb, name: {"config": {"files": ["/etc/w.toml"]}, "targets": [target]},
         )
-        return " ".join(CliRunner().invoke(status.status, ["a100", "--why"]).output.split())
+        argv = ["a100", "--why", *options]
+        return " ".join(CliRunner().invoke(status.status, argv).output.split())
 
     return show
 
@@ -57,6 +58,13 @@ def test_the_first_line_counts_as_the_answer_does(printed: Printed) -> None:
     text = printed(hung(200))
     assert text.startswith("a100 is down: runtime_hung, seen failing for 2m 55s why: ")
     assert "it was seen failing for 2m 55s of the 10m that are needed (13 of 20 looks)" in text
+
+
+def test_commands_are_told_with_the_configuration_that_it_was_asked_with(printed: Printed) -> None:
+    assert " watchdogd pause a100 (" in printed(hung(200))
+    text = printed(hung(200), "--config", "/my w.toml")
+    assert " watchdogd --config '/my w.toml' pause a100 (" in text
+    assert " watchdogd --config '/my w.toml' heal a100 --remedy restart_container (" in text
 
 
 def test_what_was_seen_once_has_no_length_yet(printed: Printed) -> None:

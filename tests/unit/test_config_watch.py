@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from watchdogd.adapters import config_watch
 from watchdogd.adapters.config_watch import FolderWatch
 
 SOON = 10.0
@@ -91,6 +92,18 @@ def test_neither_the_same_content_nor_another_file_nor_reading_is_a_change(
     known_hosts.write_text("two\n")
     assert changes.get(timeout=SOON) == {known_hosts}
     assert changes.empty()
+
+
+@pytest.mark.parametrize("polls", [False, True])
+def test_a_key_that_others_may_no_longer_read(
+    known_hosts: Path, begin: Begin, changes: Changes, monkeypatch: pytest.MonkeyPatch, polls: bool
+) -> None:
+    known_hosts.chmod(0o644)
+    if polls:
+        monkeypatch.setattr(config_watch._Events, "follow", lambda *_: None)
+    begin(known_hosts, poll_seconds=0.05 if polls else 60.0)
+    known_hosts.chmod(0o600)
+    assert changes.get(timeout=SOON) == {known_hosts}
 
 
 def test_a_file_behind_a_link_into_another_folder(

@@ -451,6 +451,14 @@ def test_one_wrong_table_is_one_problem(refused: Refuse, text: str, key: str, sa
     assert said in str(problems[0])
 
 
+def test_a_badly_named_target_hides_no_other_problem(refused: Refuse) -> None:
+    problems = refused(MINIMAL + '[targets."Bad Name"]\nssh.host = "h"\nssh.prot = 22\n')
+    assert [problem.key for problem in problems] == [
+        'targets."Bad Name"',
+        'targets."Bad Name".ssh.prot',
+    ]
+
+
 def test_a_listener_for_others_needs_a_decision(loaded: Load) -> None:
     settings = loaded('[agent]\nlisten = "0.0.0.0:9788"\nallow_remote = true\n' + MINIMAL)
     assert settings.agent.allow_remote

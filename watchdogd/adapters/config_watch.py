@@ -1,5 +1,5 @@
-"""Tells when files that matter (the configuration, known_hosts, keys) really have other content. The
-only import of ``watchdog``.
+"""Tells when files that matter (the configuration, known_hosts, keys) really have other content, or may be read
+by others than before. The only import of ``watchdog``.
 
 An event is a hint, never a fact: the library's handler only says "look"; a thread of our own waits
 half a second for the rest of the burst, then hashes. It also looks every 30 s by size, time and
@@ -29,7 +29,7 @@ HASHED_BYTES = 4 * 1024**2
 READS = ("opened", "closed_no_write")
 """Our own hashing causes these; heeding them would be a loop."""
 
-Signature = tuple[int, int, int] | None
+Signature = tuple[int, int, int, int] | None
 Paths = Callable[[], Iterable[Path]]
 Names = frozenset[str] | None
 """Which entries of a folder matter; ``None``: all."""
@@ -225,15 +225,16 @@ def _signature(path: Path) -> Signature:
         found = path.stat()
     except OSError:
         return None
-    return found.st_size, found.st_mtime_ns, found.st_ino
+    return found.st_size, found.st_mtime_ns, found.st_ino, found.st_mode
 
 
 def _hash(path: Path) -> str:
-    """Of the content; empty if it cannot be read, or is a pipe or device, which may have no end."""
+    """Of the content, and of who may read it, as ssh uses no key that others may read; empty if it cannot be read, or is a pipe or device, which may have no end."""
     try:
         if not path.is_file():
             return ""
         with path.open("rb") as file:
-            return hashlib.sha256(file.read(HASHED_BYTES)).hexdigest()
+            others = os.fstat(file.fileno()).st_mode & 0o077
+            return f"{others:o} {hashlib.sha256(file.read(HASHED_BYTES)).hexdigest()}"
     except OSError:
         return ""

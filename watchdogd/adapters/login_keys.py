@@ -18,6 +18,7 @@ import paramiko
 from paramiko.agent import AgentSSH
 from paramiko.pkey import UnknownKeyType
 
+from watchdogd.adapters.ssh_refusals import copy_key
 from watchdogd.adapters.ssh_resolve import SshPlan
 from watchdogd.core.words import Cause
 from watchdogd.errors import Permanent
@@ -144,8 +145,7 @@ class LoginKeys:
     def _none_usable(self, plan: SshPlan) -> Permanent:
         told = "; ".join(f"{one.shown}: {one.why}" for one in self._troubles)
         mend = next((one.mend for one in self._troubles if one.mend), "")
-        copy = f"ssh-copy-id -p {plan.port} {shlex.quote(plan.login)}"
-        other = f"ssh-keygen -t ed25519 && {copy}"
+        other = f"ssh-keygen -t ed25519 && {copy_key(plan)}"
         if is_service() and plan.use_agent and self._agent is None:
             other = f"name a key in ssh.identity_file, or: {_HAND_OVER}"
         return Permanent(

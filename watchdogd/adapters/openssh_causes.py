@@ -12,7 +12,13 @@ from dataclasses import dataclass
 
 from watchdogd.adapters.host_keys import add_command, forget_command
 from watchdogd.adapters.openssh_said import UNVERIFIED, Said
-from watchdogd.adapters.ssh_refusals import failed, refused_login, second_factor, unsigned
+from watchdogd.adapters.ssh_refusals import (
+    failed,
+    refused_login,
+    second_factor,
+    unloaded,
+    unsigned,
+)
 from watchdogd.adapters.ssh_resolve import SshPlan
 from watchdogd.core.words import Cause
 from watchdogd.errors import Permanent, Transient
@@ -26,6 +32,7 @@ _REVOKED = re.compile(r"(?:The )?\S+ host key for (\S+) (?:was|is marked as) rev
 _SHOWN = re.compile(r"(SHA256:[\w+/]+)\.?$")
 _DENIED = re.compile(r"(?:(\S+): )?Permission denied \((.+)\)")
 _PARTLY = re.compile(r"Authenticated using .* with partial success")
+_NOT_LOADED = re.compile(r'Load key "(.+)": (.+)')
 _NO_SIGNATURE = re.compile(r"sign_and_send_pubkey: signing failed for \S+ \"(.+?)\"")
 _FAR_WORDS = re.compile(
     "Received disconnect from |Disconnected from |Connection closed |"
@@ -158,6 +165,8 @@ def _login(plan: SshPlan, said: Said, lines: tuple[str, ...]) -> Failure | None:
     if denied and said.phase != "auth":
         told = f"the login on the way there was refused: {denied[0]}"
         return Permanent(Cause.AUTH, told, phase="auth", mend=_copy_key(denied[1] or ""))
+    if denied and (unread := _first(_NOT_LOADED, lines)):
+        return unloaded(unread[1], unread[2])
     if denied:
         other = [line for line in lines if "Permission denied (" not in line]
         told = f"ssh had no key to offer to {plan.user}@{plan.host}{_last(tuple(other))}"

@@ -27,12 +27,21 @@ def refused_login(plan: SshPlan, told: str, shown: str) -> Permanent:
     """``shown``: the key that was refused; its file, if it has one, stands first."""
     file = shown.partition(" (")[0]
     key = f"-i {shlex.quote(file)}.pub " if file.startswith("/") else ""
+    return Permanent(Cause.AUTH, told, phase="auth", mend=copy_key(plan, key), reached=True)
+
+
+def copy_key(plan: SshPlan, key: str = "") -> str:
+    """The command by which the server learns a key; ``key``: which one. It believes the same host key as we do."""
+    file = plan.known_hosts[0] if plan.known_hosts_given else ""
+    known = f"-o {shlex.quote(f'UserKnownHostsFile={file}')} " if file else ""
+    return f"ssh-copy-id {key}{known}-p {plan.port} {shlex.quote(plan.login)}"
+
+
+def unloaded(file: str, why: str) -> Permanent:
+    """ssh made nothing of the key file, so no key was shown to the server. ``why``: its words."""
+    told = f"ssh could not load the key {file}: {why}"
     return Permanent(
-        Cause.AUTH,
-        told,
-        phase="auth",
-        mend=f"ssh-copy-id {key}-p {plan.port} {shlex.quote(plan.login)}",
-        reached=True,
+        Cause.AUTH, told, phase="auth", mend=f"ssh-keygen -y -f {shlex.quote(file)}", reached=True
     )
 
 

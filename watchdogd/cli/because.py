@@ -25,9 +25,14 @@ def answered(target: Mapping[str, Any], files: Sequence[str] = ()) -> bool:
     for way in answer["ways"]:
         if way.get("forced"):
             output.say("  to force it:")
-        output.say(f"    {way['command']}")
+        output.say(f"    {_as_asked(way['command'])}")
         output.wrapped(f"({way['does']})", 6)
     return True
+
+
+def _as_asked(command: str) -> str:
+    """The agent does not know by which configuration it was asked; whoever types the command needs it again."""
+    return f"{output.program()}{command.removeprefix('watchdogd')}"
 
 
 def grounds(target: Mapping[str, Any]) -> None:

@@ -123,14 +123,6 @@ def wrapped(text: str, indent: int) -> None:
         say(line)
 
 
-def cut(line: str) -> str:
-    """The line in 80 columns, cut between two words if it is longer."""
-    if len(line) <= WIDTH:
-        return line
-    kept = line[: WIDTH - 3].rpartition(" ")[0]
-    return f"{kept or line[: WIDTH - 4]} ..."
-
-
 def emit(answer: Mapping[str, object]) -> None:
     """A result as JSON; it carries its schema."""
     click.echo(json.dumps(answer, indent=2))

@@ -45,7 +45,7 @@ def status(target: str | None, why: bool, as_json: bool) -> int:
         elif sys.stdout.isatty():
             _whole(each, now)
         elif target is None:
-            output.say(output.cut(_line(each, now)))
+            output.say(_line(each, now))
         else:
             _lines(each, now)
     return output.FINE

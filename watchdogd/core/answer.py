@@ -17,6 +17,7 @@ from watchdogd.core.unaided import unaided
 from watchdogd.core.ways import PAUSE, Way, Work, anew, resume, ways
 from watchdogd.core.words import Cause, Phase, Refusal, Remedy
 
+MEND = "mend that as told here, or set ssh.user or ssh.identity_file if another login is meant"
 KEY = "have the server accept this laptop's key, or name another in ssh.identity_file"
 WORTH_A_COMMAND_SECONDS = 10.0
 """Sooner than a person types."""
@@ -104,7 +105,7 @@ def _refused(rung: Rung, state: TargetState, env: Env) -> Answer:
         says=f"there is no SSH link ({why}); the next dial is in {wait}",
         then=f"not before a key is accepted: it is tried again in {wait}, and after three refusals every "
         f"{length(AUTH_REST_SECONDS)}",
-        yours=f"{'mend that as told here' if known.failure_mend else KEY}; then have it dialed at once",
+        yours=f"{MEND if known.failure_mend else KEY}; then have it dialed at once",
         ways=(Way(does="dials now, and ends nothing", verb="heal", remedy=rung.remedy),),
         remedy=rung.remedy,
     )

@@ -130,7 +130,8 @@ def _redial(state: TargetState, env: Env) -> Refused:
         return Refusal.COOLDOWN, "a dial is on its way"
     wait = known.next_at - env.run
     if known.stopped_by is not None and wait > 0:
-        return Refusal.COOLDOWN, f"the key was refused; next dial in {length(wait)}"
+        why = "the key was refused" if known.denied else "no key could be offered"
+        return Refusal.COOLDOWN, f"{why}; next dial in {length(wait)}"
     if dialing.wanted(known):
         return (Refusal.COOLDOWN, f"next dial in {length(wait)}") if wait > 0 else None
     if state.verdict_since <= known.up_since:

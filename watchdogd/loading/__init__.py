@@ -57,6 +57,8 @@ class _Parts:
     defaults: list[Leaf] = field(default_factory=list)
     notify: list[Leaf] = field(default_factory=list)
     targets: dict[str, list[Leaf]] = field(default_factory=dict)
+    misnamed: dict[str, list[Leaf]] = field(default_factory=dict)
+    """Those that no target can be, and whose keys a person may have mistyped as well."""
 
 
 def load(path: str | None, environ: Mapping[str, str]) -> Settings:
@@ -129,6 +131,8 @@ def _settings(
         target = target_settings(name, own[0].file, tables[name], problems)
         if target is not None:
             targets[name] = target
+    for own in parts.misnamed.values():
+        parse_table(TARGET, own, 2, environ, problems)
     shared_ports(tables, agent, problems)
     if not parts.targets and not told:
         where = files[0] if files else ""
@@ -170,10 +174,12 @@ def _target_leaf(
 ) -> None:
     stem, name = leaf.path[:2], leaf.path[1]
     problem: Problem | None = None
-    if not re.fullmatch(TARGET_NAME, name):
+    is_value = len(leaf.path) == 2 and leaf.value != {}
+    badly_named = not re.fullmatch(TARGET_NAME, name)
+    if badly_named:
         allowed = "1 to 32 of a-z, 0-9, _ and -, first a letter or digit"
         problem = Problem(leaf.file, dotted(stem), "a name that no target can have", allowed)
-    elif len(leaf.path) == 2 and leaf.value != {}:
+    elif is_value:
         problem = Problem(leaf.file, dotted(stem), "a value", f"a table: [targets.{name}]")
     elif name in parts.targets and parts.targets[name][0].file != leaf.file:
         first = parts.targets[name][0].file
@@ -183,6 +189,8 @@ def _target_leaf(
         )
     if problem is None:
         parts.targets.setdefault(name, []).append(leaf)
-    elif stem not in bad:
+    elif badly_named and not is_value:
+        parts.misnamed.setdefault(name, []).append(leaf)
+    if problem is not None and stem not in bad:
         bad.add(stem)
         problems.append(problem)
