@@ -350,6 +350,13 @@ def test_no_dial_begins_anew_sooner_than_sshd_forgives_the_last() -> None:
         assert min(since, default=UNAUTHENTICATED_SECONDS) >= UNAUTHENTICATED_SECONDS
 
 
+def test_none_begins_anew_while_sshd_was_knocked_at_too_often() -> None:
+    world = World()
+    often = tuple(world.now - 300.0 + n for n in range(CROWDED_DIALS + 1))
+    assert not dialing.may_start_over(Dialing(charged=often), world.env())
+    assert dialing.may_start_over(Dialing(charged=often[1:]), world.env())
+
+
 # ---------------------------------------------------------------- a wake
 
 

@@ -30,7 +30,7 @@ from watchdogd.adapters.forward import ListeningForward
 from watchdogd.core.events import Event, LinkLost, LinkSilent, LinkUp
 from watchdogd.errors import ConfigError, Transient
 from watchdogd.links import TargetLinks
-from watchdogd.ports import OWN_ANSWER_HEADER, Deadline, Forward, SshEngine
+from watchdogd.ports import OWN_ANSWER_HEADER, Deadline, Forward, Link, SshEngine
 from watchdogd.settings import Address, SshSettings
 
 CLOCK = SystemClock()
@@ -237,6 +237,24 @@ class TestClients:
             may_open.set()
             await_true(lambda: bench.forward.clients_of(link, opening=False) == 1)
             assert bench.forward.clients_of(link, opening=True) == 1
+
+    def test_who_is_counted_too_late_goes_over_the_next_link(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The link is replaced, and its clients are counted, just before this one is."""
+        former, following = new_link(), new_link()
+        bench.forward.use(former)
+        present = bench.forward._slot.present
+
+        def late() -> Link | None:
+            monkeypatch.setattr(bench.forward._slot, "present", present)
+            bench.forward.use(following)
+            return former
+
+        monkeypatch.setattr(bench.forward._slot, "present", late)
+        with bench.connect():
+            await_true(lambda: bench.forward.clients_of(following, opening=False) == 1)
+        assert former.opened == 0
 
     def test_who_was_not_let_in_is_counted_no_more(self, bench: Bench) -> None:
         link = new_link()

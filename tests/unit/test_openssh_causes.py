@@ -80,6 +80,8 @@ def said(*lines: str) -> Said:
          Cause.SSHD_DOWN, "connect", False, False),  # a `Match exec` said the first
         ((*GREETED, "lookup timed out", "Received disconnect from 192.0.2.7 port 8027:11: Not now"),
          Cause.SSHD_REJECTS, "host_key", False, True),
+        ((*KEYED, "Read from remote host abc.com: Operation timed out"),
+         Cause.HOST_UNREACHABLE, "auth", False, True),
         ((*GREETED, "ssh_dispatch_run_fatal: Connection to 192.0.2.7 port 8027: Connection timed out"),
          Cause.HOST_UNREACHABLE, "host_key", False, True),
         (("/bin/sh: 1: nc: not found", "kex_exchange_identification: Connection closed by remote host"),

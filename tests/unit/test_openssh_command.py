@@ -50,7 +50,7 @@ def test_it_asks_nobody_binds_nothing_and_trusts_nobody_new() -> None:
     assert options["ciphers"][0].startswith("aes128-gcm@openssh.com,")
 
 
-@pytest.mark.parametrize(("many", "seconds"), [(1, "10"), (2, "7"), (4, "3"), (20, "2")])
+@pytest.mark.parametrize(("many", "seconds"), [(1, "10"), (2, "10"), (3, "6"), (20, "5")])
 def test_dead_addresses_of_a_name_leave_the_others_their_turn(many: int, seconds: str) -> None:
     argv = dial_argv(PLAN, "/c", use_agent=True, addresses=many)
     assert understood(argv)["connecttimeout"] == (seconds,)

@@ -12,12 +12,12 @@ import pytest
 from tests.fakes_clock import FakeClock
 from watchdogd.adapters import engine_openssh
 from watchdogd.adapters.child_ledger import ChildLedger
-from watchdogd.adapters.dial_attempts import Attempt
+from watchdogd.adapters.dial_attempts import Attempt, Hold
 from watchdogd.adapters.engine_openssh import OpensshEngine
 from watchdogd.adapters.openssh_child import SshChild
 from watchdogd.adapters.openssh_mux import Mux
 from watchdogd.adapters.openssh_said import Said
-from watchdogd.adapters.ssh_connect import Found, Hold
+from watchdogd.adapters.ssh_connect import Found
 from watchdogd.adapters.ssh_resolve import SshPlan, plan_from
 from watchdogd.core.words import Cause
 from watchdogd.errors import Transient
@@ -80,36 +80,34 @@ def test_who_was_quick_and_stops_in_the_login_is_given_up_sooner(tmp_path: Path)
 
 
 class Ways:
-    """An engine whose ssh reaches some addresses only."""
+    """An engine of which is kept where it sends ssh."""
 
-    def __init__(
-        self, monkeypatch: pytest.MonkeyPatch, folder: Path, **options: tuple[str]
-    ) -> None:
-        self.dead: set[str] = set()
-        self.found: list[str] | None = ["192.0.2.1", "192.0.2.2"]
-        self.tried: list[tuple[str, int]] = []
-        self.error = Transient(Cause.HOST_UNREACHABLE, "timed out", phase="connect")
-        plan = plan_from(SshSettings(host="abc.com", user="u"), options)
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+        self.found: tuple[Found, ...] | None = tuple(
+            (socket.AF_INET, (f"192.0.2.{n}", 22)) for n in (1, 2, 3)
+        )
+        self.attempt = Attempt()
+        self.sent: list[tuple[str, int]] = []
+        plan = plan_from(SshSettings(host="abc.com", user="u"), {})
         self.engine = OpensshEngine(
             plan, 5.0, FakeClock(), folder=folder, ledger=ChildLedger(folder)
         )
-        self.engine._last_good = "192.0.2.2"
         monkeypatch.setattr(engine_openssh, "addresses", self._addresses)
+        monkeypatch.setattr(engine_openssh, "ways_to", len)
         monkeypatch.setattr(engine_openssh, "agent_answers", lambda plan, limit: False)
         monkeypatch.setattr(self.engine, "_enter", self._enter)
 
     def dial(self) -> None:
-        self.engine._try(Attempt(), Deadline.after(FakeClock(), 30.0), cast(LinkNews, None))
+        limit = Deadline.after(FakeClock(), 30.0)
+        self.engine._try(limit, self.attempt, cast(LinkNews, None))
 
     def _addresses(self, plan: SshPlan, limit: Deadline, hold: Hold) -> tuple[Found, ...]:
         if self.found is None:
             raise Transient(Cause.DNS, "no name")
-        return tuple((socket.AF_INET, (address, 22)) for address in self.found)
+        return self.found
 
     def _enter(self, name: str, way: engine_openssh._Way, *_: object, **__: object) -> None:
-        self.tried.append((way.address, way.addresses))
-        if way.address in self.dead:
-            raise self.error
+        self.sent.append((way.address, way.addresses))
 
 
 @pytest.fixture
@@ -117,42 +115,27 @@ def ways(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ways:
     return Ways(monkeypatch, tmp_path)
 
 
-def test_the_address_that_was_reached_last_is_tried_first_and_then_the_name(ways: Ways) -> None:
+def test_ssh_goes_to_the_name_and_knows_how_many_addresses_it_has(ways: Ways) -> None:
+    """Also after it reached one: `Match host`, certificates and tickets go by the name."""
+    ways.engine._last_good = "192.0.2.2"
     ways.dial()
-    ways.dead.add("192.0.2.2")
-    ways.dial()
-    assert ways.tried == [("192.0.2.2", 2), ("192.0.2.2", 2), ("", 2)]
-
-
-def test_a_server_that_was_reached_and_refused_is_not_asked_twice(ways: Ways) -> None:
-    ways.dead.add("192.0.2.2")
-    ways.error = Transient(Cause.SSHD_REJECTS, "no", phase="banner", reached=True)
-    with pytest.raises(Transient, match="no"):
-        ways.dial()
-    assert ways.tried == [("192.0.2.2", 2)]
-
-
-@pytest.mark.parametrize("found", [["192.0.2.1"], ["192.0.2.2"], ["192.0.2.1", "192.0.2.3"]])
-def test_an_address_that_is_none_or_the_only_one_of_the_name_is_not_named(
-    ways: Ways, found: list[str]
-) -> None:
-    ways.found = found
-    ways.dial()
-    assert ways.tried == [("", len(found))]
+    assert ways.sent == [("", 3)]
 
 
 def test_a_broken_name_service_is_got_around_by_the_last_address(ways: Ways) -> None:
     ways.found = None
-    ways.dial()
-    assert ways.tried == [("192.0.2.2", 1)]
-    ways.engine._last_good = ""
     with pytest.raises(Transient, match="no name"):
         ways.dial()
-
-
-def test_a_kerberos_ticket_is_for_the_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    ways = Ways(monkeypatch, tmp_path, gssapiauthentication=("yes",))
-    monkeypatch.setattr(engine_openssh, "_has_ticket", lambda: bool(ways.tried))
-    ways.dial()  # Debian's ssh_config has it, and hardly anybody a ticket
+    ways.engine._last_good = "192.0.2.2"
     ways.dial()
-    assert ways.tried == [("192.0.2.2", 2), ("", 2)]
+    assert ways.sent == [("192.0.2.2", 1)]
+
+
+@pytest.mark.parametrize("resolved", [True, False])
+def test_for_a_dial_that_was_given_up_no_ssh_is_started(ways: Ways, resolved: bool) -> None:
+    ways.engine._last_good = "192.0.2.2"
+    ways.found = ways.found if resolved else None
+    ways.attempt.give_up()
+    with pytest.raises(Transient):
+        ways.dial()
+    assert ways.sent == []

@@ -20,9 +20,11 @@ from watchdogd.adapters.file_signature import Signature, signature
 from watchdogd.adapters.shared_link import Share
 from watchdogd.adapters.shared_servers import (
     REACHED_SECONDS,
+    SAME_CHANGE_SECONDS,
     SESSIONS,
     SHORT_SECONDS,
-    START_OVER_SECONDS,
+    STARTS_OVER,
+    STARTS_OVER_SECONDS,
     TOLD_SECONDS,
     SharedEngine,
     SharedServer,
@@ -173,8 +175,14 @@ class TestSharing:
             one.links.start_over()
         assert scene.dialer.dialed.acquire(timeout=20)
         assert not scene.dialer.dialed.acquire(blocking=False)
-        scene.clock.pass_by(START_OVER_SECONDS)
-        b.links.start_over()  # the network changed again
+        for _ in range(STARTS_OVER + 2):  # the network changes again and again
+            scene.clock.pass_by(SAME_CHANGE_SECONDS)
+            b.links.start_over()
+        for _ in range(STARTS_OVER - 1):
+            assert scene.dialer.dialed.acquire(timeout=20)
+        assert not scene.dialer.dialed.acquire(blocking=False)
+        scene.clock.pass_by(STARTS_OVER_SECONDS)
+        a.links.start_over()
         assert scene.dialer.dialed.acquire(timeout=20)
         scene.dialer.may_go.set()
         for thread in threads:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 from collections.abc import Sequence
 
 import pytest
@@ -12,9 +13,9 @@ from tests.fakes_clock import FakeClock
 from tests.lab.sockets import connected
 from watchdogd.adapters import engine_sshtunnel, ssh_connect
 from watchdogd.adapters.clock import SystemClock
-from watchdogd.adapters.dial_attempts import Attempt
+from watchdogd.adapters.dial_attempts import Attempt, Hold
 from watchdogd.adapters.engine_sshtunnel import SshtunnelEngine
-from watchdogd.adapters.ssh_connect import Hold, addresses, await_banner, connect
+from watchdogd.adapters.ssh_connect import addresses, await_banner, connect, ways_to
 from watchdogd.adapters.ssh_resolve import plan_from
 from watchdogd.errors import Transient
 from watchdogd.ports import Deadline
@@ -88,6 +89,45 @@ def test_the_address_that_was_reached_last_is_dialed_first(
     assert orders == [["192.0.2.1", "192.0.2.2"], ["192.0.2.2", "192.0.2.1"]]
     near.close()
     far.close()
+
+
+def test_a_name_whose_resolver_hangs_is_left_once_the_dial_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    attempt, may_end = Attempt(), threading.Event()
+
+    def resolver(*_: object) -> list[tuple[object, ...]]:
+        attempt.give_up()
+        assert may_end.wait(20)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolver)
+    plan = plan_from(SshSettings(host="h", user="u"), {})
+    try:
+        with pytest.raises(Transient, match="not resolved"):
+            addresses(plan, Deadline.after(FakeClock(), 20.0), attempt.hold)
+    finally:
+        may_end.set()
+
+
+def test_a_dial_that_was_given_up_connects_to_no_further_address() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        attempt = Attempt()
+        attempt.give_up()
+        found = [(socket.AF_INET, listener.getsockname())] * 2
+        with pytest.raises(Transient, match="another one"):
+            connect(found, "h:22", Deadline.after(SystemClock(), 5.0), attempt.hold)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+
+
+def test_only_addresses_that_there_is_a_way_to_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = (socket.AF_INET, ("127.0.0.1", 22))
+    nowhere = (socket.AF_INET, ("255.255.255.255", 22))  # not without SO_BROADCAST
+    assert ways_to([here, here]) == 2
+    assert ways_to([here, nowhere]) == 1
+    assert ways_to([nowhere]) == 1
 
 
 def test_a_port_that_says_nothing_may_be_no_ssh_server() -> None:

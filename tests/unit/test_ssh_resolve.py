@@ -52,7 +52,8 @@ def left(tmp_path: Path) -> Iterator[None]:
 def test_what_a_match_exec_leaves_running_is_not_waited_for(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    argv = asking(monkeypatch, tmp_path, "echo hostname abc.com")
+    noise = "i=0; while [ $i -lt 2000 ]; do echo noise >&2; i=$((i+1)); done"
+    argv = asking(monkeypatch, tmp_path, noise, "echo hostname abc.com")
     assert ask_ssh(argv, Deadline.after(CLOCK, 5)) == {"hostname": ("abc.com",)}
 
 

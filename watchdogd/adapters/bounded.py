@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Generic, TypeVar
 
 from watchdogd.adapters.crew import CREW
@@ -73,16 +74,17 @@ def within(
     *,
     late: Callable[[Value], None] | None = None,
     errors: tuple[type[Exception], ...] = (OSError,),
-    hold: Callable[[Callable[[], None]], None] = lambda abandon: None,
+    hold: Callable[[Callable[[], None]], AbstractContextManager[None]] | None = None,
 ) -> Value:
     """``job()``, or ``TimeoutError`` at the deadline. ``errors`` are handed on to the caller.
 
-    ``hold`` is given what brings the deadline forward to the moment when it is called, from any thread.
+    ``hold`` is given, for as long as that is waited for, what brings the deadline forward to the moment when it is
+    called, from any thread.
 
     ``late(value)`` is called, in the job's thread, if the value came after the deadline: what was
     opened must be closed. ``name`` names the thread.
     """
     call = _Call(job, late, errors)
-    hold(call.abandon)
-    CREW.start(name, call.body)
-    return call.result(deadline, name)
+    with nullcontext() if hold is None else hold(call.abandon):
+        CREW.start(name, call.body)
+        return call.result(deadline, name)

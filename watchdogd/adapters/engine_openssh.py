@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import paramiko
@@ -22,7 +23,7 @@ from watchdogd.adapters.openssh_child import SshChild
 from watchdogd.adapters.openssh_command import dial_argv, environment
 from watchdogd.adapters.openssh_link import OpensshLink
 from watchdogd.adapters.openssh_mux import Mux
-from watchdogd.adapters.ssh_connect import addresses
+from watchdogd.adapters.ssh_connect import addresses, ways_to
 from watchdogd.adapters.ssh_resolve import SshPlan
 from watchdogd.core.words import Cause
 from watchdogd.errors import Transient
@@ -47,7 +48,7 @@ class _Way:
     address: str = ""
     """Empty: to the name's."""
     addresses: int = 1
-    """So many has the name."""
+    """So many of the name's may be tried."""
 
 
 class OpensshEngine:
@@ -78,41 +79,32 @@ class OpensshEngine:
     def dial(self, deadline: Deadline, news: LinkNews) -> OpensshLink:
         """See the port. Ends within 30 s also if the deadline is later."""
         limit = deadline.at_most(_DIAL_SECONDS)
-        return self._attempts.run(lambda attempt: self._try(attempt, limit, news), limit)
+        return self._attempts.run(partial(self._try, limit), limit, news)
 
     def start_over(self) -> None:
         """See the port."""
         self._attempts.start_over()
 
-    def _try(self, attempt: Attempt, limit: Deadline, news: LinkNews) -> OpensshLink:
+    def _try(self, limit: Deadline, attempt: Attempt, news: LinkNews) -> OpensshLink:
         name = f"{self._name}-link{next(self._dials)}"
         use_agent = agent_answers(self._plan, limit)
-        *likely, last = self._ways(attempt, limit)
-        for way in likely:
-            try:
-                return self._enter(name, way, attempt, limit, news, use_agent=use_agent)
-            except Transient as error:
-                if error.reached or attempt.over:
-                    raise
-        return self._enter(name, last, attempt, limit, news, use_agent=use_agent)
+        way = self._way(attempt, limit)
+        attempt.check()
+        return self._enter(name, way, attempt, limit, news, use_agent=use_agent)
 
-    def _ways(self, attempt: Attempt, limit: Deadline) -> tuple[_Way, ...]:
-        """Where ssh is sent, one after the other: to the name, which it resolves itself. Before that, if the name
-        has several addresses, to the one that was reached last, unless a Kerberos ticket needs the name. Instead of
-        it if the name is not resolved: the name service may be what is broken, and the host key is still checked.
-        """
+    def _way(self, attempt: Attempt, limit: Deadline) -> _Way:
+        """Where ssh is sent: to the name, as much of a person's ssh configuration goes by it. If the name is not
+        resolved, to the address that was reached last: the name service may be what is broken, and the host key is
+        still checked."""
         if self._plan.first_hop:
-            return (_Way(),)
+            return _Way()
         try:
-            found = {str(address[0]) for _, address in addresses(self._plan, limit, attempt.hold)}
+            found = addresses(self._plan, limit, attempt.hold)
         except Transient:
-            if not self._last_good:
+            if not self._last_good or attempt.over:
                 raise
-            return (_Way(self._last_good),)
-        way = _Way(addresses=len(found))
-        by_name = self._plan.kerberos and _has_ticket()
-        likely = len(found) > 1 and self._last_good in found and not by_name
-        return (_Way(self._last_good, len(found)), way) if likely else (way,)
+            return _Way(self._last_good)
+        return _Way(addresses=ways_to(found))
 
     def _enter(
         self,

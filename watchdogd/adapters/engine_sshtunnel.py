@@ -11,6 +11,7 @@ import logging
 import socket
 import threading
 from contextlib import suppress
+from functools import partial
 
 import paramiko
 from paramiko.ssh_exception import IncompatiblePeer
@@ -60,21 +61,22 @@ class SshtunnelEngine:
     def dial(self, deadline: Deadline, news: LinkNews) -> SshLink:
         """See the port. Ends within 30 s also if the deadline is later."""
         limit = deadline.at_most(_DIAL_SECONDS)
-        return self._attempts.run(lambda attempt: self._try(attempt, limit, news), limit)
+        return self._attempts.run(partial(self._try, limit), limit, news)
 
     def start_over(self) -> None:
         """See the port."""
         self._attempts.start_over()
 
-    def _try(self, attempt: Attempt, limit: Deadline, news: LinkNews) -> SshLink:
+    def _try(self, limit: Deadline, attempt: Attempt, news: LinkNews) -> SshLink:
         known = self._known_hosts.look_up(limit)
         keys = LoginKeys(self._plan, limit)
         try:
             connection = self._connect(attempt, limit)
             shared = LinkSocket(connection)
             try:
-                await_banner(connection, limit)
-                return self._enter(shared, known, keys, limit, news)
+                with attempt.hold(shared.shut):
+                    await_banner(connection, limit)
+                    return self._enter(shared, known, keys, limit, news)
             except BaseException:
                 shared.close()
                 raise

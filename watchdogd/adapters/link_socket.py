@@ -45,6 +45,13 @@ class LinkSocket:
         """As a socket's."""
         self._connection.settimeout(seconds)
 
+    def shut(self) -> None:
+        """Who waits on it is woken, and finds it ended; it is closed by its owner. Never raises, never waits."""
+        with self._lock:
+            if not self._closed:
+                with suppress(OSError):
+                    self._connection.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         """Both ways end now. Never raises, never waits."""
         with self._lock:

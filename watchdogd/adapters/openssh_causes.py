@@ -52,7 +52,10 @@ class _Rule:
     """Empty: where the dial was."""
 
 
-_OWN = "(ssh_dispatch_run_fatal|packet_write_|kex_exchange_identification|ssh_exchange_identification|client_loop)"
+_OWN = (
+    "(ssh_dispatch_run_fatal|packet_write_|kex_exchange_identification|ssh_exchange_identification|client_loop|"
+    "Read from remote host )"
+)
 """As ssh's own words begin: what a ``Match exec`` or a proxy prints is none."""
 _TO_THERE = "(ssh: connect to .*|open failed: connect failed)"
 _RULES = (
@@ -64,7 +67,7 @@ _RULES = (
     _Rule(rf"{_TO_THERE}: ", Cause.HOST_UNREACHABLE, "connect"),
     _Rule(r".*timed out during banner exchange", Cause.HOST_UNREACHABLE, "banner"),
     _Rule(r"Timeout, server .* not responding", Cause.HOST_UNREACHABLE),
-    _Rule(rf"({_OWN}.*: )?Connection (to .* )?timed out", Cause.HOST_UNREACHABLE),
+    _Rule(rf"({_OWN}.*: )?(Connection|Operation) (to .* )?timed out", Cause.HOST_UNREACHABLE),
     _Rule(r".*(Too many open files|Cannot allocate memory)", Cause.AGENT),
 )
 

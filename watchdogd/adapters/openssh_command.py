@@ -13,8 +13,9 @@ from watchdogd.adapters.ssh_resolve import SshPlan
 
 CONNECT_SECONDS = 10
 """To a connection and the server's first word. Another program may answer late, a dead one never."""
-ADDRESSES_SECONDS, LEAST_SECONDS = 15, 2
-"""For all addresses of a name together: ssh tries one after the other, and the login has to have its time."""
+ADDRESSES_SECONDS, LEAST_SECONDS = 20, 5
+"""For all addresses of a name together: ssh tries one after the other, and the login has to have its time. Of one at
+least: the server's first word is in it."""
 HOP_SECONDS = 20
 """The same over other hosts, each with its own login."""
 _FASTEST = "^aes128-gcm@openssh.com"
@@ -51,7 +52,7 @@ def dial_argv(
     plan: SshPlan, control: str, *, use_agent: bool, address: str = "", addresses: int = 1
 ) -> list[str]:
     """``control``: where its control socket is made. ``use_agent``: one answers. ``address``: goes there
-    instead of asking for the name's; the host key is still that of the name. ``addresses``: so many has it."""
+    instead of asking for the name's; the host key is still that of the name. ``addresses``: so many may be tried."""
     seconds = HOP_SECONDS if plan.first_hop else _connect_seconds(addresses)
     options = [*_ALWAYS, f"ConnectTimeout={seconds}", *_known_hosts(plan), *_keys(plan, use_agent)]
     if address:

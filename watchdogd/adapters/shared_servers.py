@@ -32,9 +32,11 @@ DIALS_AT_ONCE = 4
 _LOOK_SECONDS = 0.25
 """So often a login looks whether those of others leave it room."""
 CLOSE_SECONDS = 5.0
-START_OVER_SECONDS = 3.0
-"""All targets hear of one change of the network, and what the first of them began anew is not meant; nor is a dial
-begun anew as often as a network can flap."""
+SAME_CHANGE_SECONDS = 0.5
+"""All targets hear of one change of the network, and what the first of them began anew is not meant."""
+STARTS_OVER, STARTS_OVER_SECONDS = 3, 15.0
+"""So often in so long is a dial begun anew: sshd from 9.8 on books a second for each that it had let in to speak,
+and from 15 of them on locks the laptop out."""
 SHORT_SECONDS = 15.0
 """A dial that had less time left when it began, and used it up, says nothing of the server."""
 TOLD_SECONDS, REACHED_SECONDS = 5.0, 31.0
@@ -171,8 +173,8 @@ class SharedServer:
         self._failure: _Failure | None = None
         self._refused: tuple[_Failure, ...] = ()
         """Logins since the last that was let in."""
-        self._started_over = float("-inf")
-        """``run`` clock."""
+        self._started_over: tuple[float, ...] = ()
+        """``boot`` clock."""
         self._most = SESSIONS
         """Targets on one connection."""
 
@@ -185,11 +187,13 @@ class SharedServer:
 
     def start_over(self) -> None:
         """Each dial on its way begins anew, once for all targets that say so."""
-        now = self._clock.run()
+        now = self._clock.boot()
         with self._changed:
-            if now - self._started_over < START_OVER_SECONDS:
+            lately = [at for at in self._started_over if now - at < STARTS_OVER_SECONDS]
+            same = bool(lately) and now - lately[-1] < SAME_CHANGE_SECONDS
+            if same or len(lately) >= STARTS_OVER:
                 return
-            self._started_over = now
+            self._started_over = (*lately, now)
         self._engine.start_over()
 
     # ------------------------------------------------------------ getting on

@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import ipaddress
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from watchdogd.adapters.bounded import within
+from watchdogd.adapters.dial_attempts import Hold
 from watchdogd.adapters.ssh_refusals import OWN_SHORTAGE
 from watchdogd.adapters.ssh_resolve import SshPlan
 from watchdogd.core.words import Cause
@@ -31,10 +32,6 @@ Found = tuple[socket.AddressFamily, tuple[Any, ...]]
 """As ``getaddrinfo`` gives it: a link-local address is none without its scope."""
 
 
-Hold = Callable[[Callable[[], None]], None]
-"""Is given what ends a wait at once: ``dial_attempts.Attempt.hold``."""
-
-
 def addresses(plan: SshPlan, deadline: Deadline, hold: Hold) -> tuple[Found, ...]:
     """All addresses of the host. Raises ``Transient(DNS)``, also if the resolver hangs."""
     family = _FAMILIES.get(plan.address_family, socket.AF_UNSPEC)
@@ -51,9 +48,23 @@ def addresses(plan: SshPlan, deadline: Deadline, hold: Hold) -> tuple[Found, ...
         ) from error
 
 
+def ways_to(found: Sequence[Found]) -> int:
+    """How many of the addresses this machine has a way to, at least one. No packet is sent."""
+    return max(1, sum(_has_way(family, address) for family, address in found))
+
+
+def _has_way(family: socket.AddressFamily, address: tuple[Any, ...]) -> bool:
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as plain:
+            plain.connect(address)
+    except OSError:
+        return False
+    return True
+
+
 def connect(found: Sequence[Found], shown: str, deadline: Deadline, hold: Hold) -> socket.socket:
     """A connection to the first address that accepts, each tried for 5 s; for less if there are many, so
-    that the last one has its turn and its login has time. ``hold`` is given the end of all that waits on it.
+    that the last one has its turn and its login has time.
 
     Raises ``Transient``: ``SSHD_DOWN`` if one refused, ``SSHD_REJECTS`` if one accepted and reset,
     ``OFFLINE`` if there was no way to any, ``AGENT`` if this process is out of descriptors or memory, else ``HOST_UNREACHABLE``.
@@ -110,14 +121,14 @@ def _connect_one(
 ) -> socket.socket:
     connection = socket.socket(family, socket.SOCK_STREAM)
     try:
-        hold(partial(_shut, connection))
         # Without it connect and first byte through the forward took 37.7 ms instead of 2.9 (measured).
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             limit = int(_LOST_DATA_SECONDS * 1000)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, limit)
         connection.settimeout(max(0.01, seconds))
-        connection.connect(address)
+        with hold(partial(_shut, connection)):
+            connection.connect(address)
     except BaseException:
         connection.close()
         raise
@@ -125,8 +136,7 @@ def _connect_one(
 
 
 def _shut(connection: socket.socket) -> None:
-    """Who waits on it is woken, also before it is connected (Linux). It is not closed: its number may be
-    in use by another thread."""
+    """Who waits for it to be connected is woken (Linux)."""
     with suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)
 

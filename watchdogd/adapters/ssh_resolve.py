@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import getpass
 import os
-import socket
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from watchdogd.adapters.openssh_hops import Hop
 from watchdogd.adapters.ssh_needs import Need, Options, needs, one
@@ -112,36 +112,40 @@ def resolve(settings: SshSettings, deadline: Deadline) -> SshPlan:
 def ask_ssh(argv: Sequence[str], deadline: Deadline) -> Options | None:
     """What ``ssh -G`` prints; ``None`` without an ``ssh`` program. Raises as ``resolve``."""
     limit = deadline.at_most(_LIMIT_SECONDS).remaining()
-    # A socket, not a pipe: what a `Match exec` leaves running may hold the other end for ever.
-    ours, theirs = socket.socketpair()
-    try:
-        with theirs:
+    with (
+        _scratch() as stderr
+    ):  # a pipe's other end may be held for ever by what a `Match exec` leaves running
+        try:
             done = subprocess.run(
                 argv,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
-                stderr=theirs.fileno(),
+                stderr=stderr,
                 timeout=limit,
                 check=False,
             )
+        except FileNotFoundError:
+            return None
+        except subprocess.TimeoutExpired as error:
+            raise Transient(
+                Cause.AGENT, f"`{' '.join(argv)}` did not end in time", phase="resolve"
+            ) from error
         if done.returncode != 0:
-            raise ConfigError((_ssh_complains(argv, _all_there(ours)),))
-    except FileNotFoundError:
-        return None
-    except subprocess.TimeoutExpired as error:
-        raise Transient(
-            Cause.AGENT, f"`{' '.join(argv)}` did not end in time", phase="resolve"
-        ) from error
-    finally:
-        ours.close()
+            raise ConfigError((_ssh_complains(argv, _last_of(stderr)),))
     return parse(done.stdout.decode(errors="replace"))
 
 
-def _all_there(connection: socket.socket) -> bytes:
-    """What came so far."""
-    with suppress(BlockingIOError):
-        return connection.recv(_COMPLAINT_BYTES, socket.MSG_DONTWAIT)
-    return b""
+def _scratch() -> BinaryIO:
+    """In memory, where that can be: a disk may be full."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("ssh"), "w+b")
+    return cast(BinaryIO, tempfile.TemporaryFile())
+
+
+def _last_of(stream: BinaryIO) -> bytes:
+    end = stream.seek(0, os.SEEK_END)
+    stream.seek(max(0, end - _COMPLAINT_BYTES))
+    return stream.read(_COMPLAINT_BYTES)
 
 
 def parse(text: str) -> Options:
