@@ -59,7 +59,8 @@ def test_in_mode_ask_a_restart_waits_for_the_person_and_why_says_so(asking: Benc
     asking.agent.until(lambda: ("restart_container", "ask") in asking.refusals(begin), "asked", 120)
     status = asking.agent.cli("status", TARGET, "--why").stdout
     assert "restart_container is held back" in status
-    assert f"\n    watchdogd approve {TARGET}\n" in status
+    again_with = f"watchdogd --config {asking.agent.config}"
+    assert f"\n    {again_with} approve {TARGET}\n" in status
     assert asking.agent.metric("target_needs_hand") == 1
     assert asking.acts(begin) == []
     found = json.loads(asking.agent.cli("status", "--json").stdout)["targets"][0]["why"]

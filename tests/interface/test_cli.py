@@ -567,7 +567,7 @@ def orders(tmp_path: Path, environ: dict[str, str]) -> Iterator[ControlServer]:
 @pytest.mark.parametrize(
     ("args", "code", "said"),
     [
-        (["pause", "a100"], 0, "a100 is paused; end it: watchdogd resume a100"),
+        (["pause", "a100"], 0, "a100 is paused; end it: watchdogd --config "),
         (["pause", "a100", "--for", "2h"], 0, "a100 is paused; "),
         (["resume", "a100"], 0, "a100 is no longer paused"),
         (["approve", "a100"], 0, "of a100 is allowed, within 30 minutes"),

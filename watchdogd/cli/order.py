@@ -166,7 +166,7 @@ def _told(verb: str, target: str, answer: Mapping[str, Any]) -> str:
     match verb:
         case "pause":
             ends = "it ends by itself, or with" if answer["until"] else "end it:"
-            return f"{target} is paused; {ends} watchdogd resume {target}"
+            return f"{target} is paused; {ends} {output.program()} resume {target}"
         case "resume":
             return f"{target} is no longer paused"
         case "approve":
