@@ -26,13 +26,13 @@ from tests.unit.test_shared_servers import (
     together,
 )
 from watchdogd.adapters.shared_servers import (
-    DIALS_AT_ONCE,
     REACHED_SECONDS,
     REFUSED_LOGINS,
     REFUSED_REST_SECONDS,
     SharedEngine,
     SshServers,
 )
+from watchdogd.adapters.ssh_door import DIALS_AT_ONCE
 from watchdogd.core.dialing import (
     AUTH_DIALS,
     AUTH_GAP_SECONDS,

@@ -13,7 +13,7 @@ from paramiko import util
 from paramiko.agent import AgentSSH
 from paramiko.packet import Packetizer
 
-from watchdogd.adapters.forward import _Tunnel
+from watchdogd.adapters.forward_listener import Listener
 from watchdogd.adapters.ssh_packets import StampedPacketizer
 from watchdogd.adapters.ssh_transport import LinkTransport
 
@@ -47,7 +47,7 @@ def test_what_is_replaced_is_called_by_the_stock_code() -> None:
         "self._server_list.append(",
     ):
         assert call in source, call
-    for name in vars(_Tunnel):
+    for name in vars(Listener):
         if name.startswith("_") and not name.startswith("__"):
             assert hasattr(sshtunnel.SSHTunnelForwarder, name), name
 

@@ -1,30 +1,20 @@
-"""The local listener of a target: bound before the first dial, kept over all links.
-
-sshtunnel, and this is the only import of it, binds, accepts and runs a thread for each client. It
-is handed a slot where it expects its SSH connection, so it never dials, never closes its port to
-reconnect and never sees a connection whose server was not verified.
-"""
+"""The local port of a target: bound before the first dial, kept over all links, and each client on its way."""
 
 from __future__ import annotations
 
 import errno
 import logging
 import socket
-import socketserver
 import threading
 from contextlib import suppress
-from typing import Any
-
-import sshtunnel
 
 from watchdogd.adapters.bounded import within
-from watchdogd.adapters.crew import CREW
 from watchdogd.adapters.forward_answer import Refusal, refuse
+from watchdogd.adapters.forward_listener import Listener
 from watchdogd.adapters.forward_slot import Slot
 from watchdogd.adapters.port_holder import conflict, loopback_family
 from watchdogd.adapters.pump import Meter, has_left, peek, pump
 from watchdogd.adapters.self_reach import SelfReach
-from watchdogd.adapters.waiting_server import WaitingServer
 from watchdogd.core.words import Cause
 from watchdogd.errors import Permanent, Transient
 from watchdogd.ports import HOLDER_RUNTIME, Clock, Deadline, ForwardFacts, Link, Stream
@@ -34,96 +24,7 @@ _OPEN_SECONDS = 10.0
 _STOP_SECONDS = 5.0
 _LOOK_SECONDS = 0.2
 _GRACE_SECONDS = 0.5
-_BACKLOG = 128
 log = logging.getLogger(__name__)
-
-
-class _Transport:
-    """What sshtunnel takes for its SSH connection: active from bind to shutdown, and nothing else."""
-
-    def __init__(self) -> None:
-        self._active = True
-
-    def is_active(self) -> bool:
-        return self._active
-
-    def close(self) -> None:
-        self._active = False
-
-    def stop_thread(self) -> None:
-        """Asked for by sshtunnel at its end; there is no thread."""
-
-
-class _Tunnel(sshtunnel.SSHTunnelForwarder):  # type: ignore[misc]  # sshtunnel has no types
-    """sshtunnel with everything replaced that is not listening."""
-
-    def __init__(self, local: Address, remote: Address, owner: ListeningForward) -> None:
-        self._owner = owner
-        self.bind_error: OSError | None = None
-        super().__init__(
-            ("unused.invalid", 22),
-            ssh_username="-",
-            ssh_config_file=None,
-            local_bind_address=(local.host, local.port),
-            remote_bind_address=(remote.host, remote.port),
-            allow_agent=False,
-            host_pkey_directories=[],
-            set_keepalive=0.0,
-            compression=False,
-            logger=_quiet_logger(),
-        )
-
-    @staticmethod
-    def _consolidate_auth(**_: object) -> tuple[None, list[object]]:
-        return None, []  # touches no agent and no key file
-
-    def _connect_to_gateway(self) -> None:
-        self._transport = _Transport()
-
-    def _make_ssh_forward_server_class(self, _remote: object) -> type:
-        tunnel, owner = self, self._owner
-
-        class Server(WaitingServer, sshtunnel._ThreadingForwardServer):  # type: ignore[misc]
-            request_queue_size = _BACKLOG
-            address_family = owner.family
-
-            def server_bind(self) -> None:
-                try:
-                    super().server_bind()
-                except OSError as error:
-                    tunnel.bind_error = error  # sshtunnel loses it
-                    raise
-
-            def get_request(self) -> Any:
-                owner.admit()
-                try:
-                    return super().get_request()
-                except (BlockingIOError, ConnectionAbortedError):
-                    raise
-                except OSError:
-                    owner.rest()  # out of descriptors: the client stays there, and so does the cause
-                    raise
-
-            def process_request(self, request: Any, client_address: Any) -> None:
-                CREW.start(f"{owner.name}-client-{client_address[1]}", lambda: owner.serve(request))
-
-        return Server
-
-    def _make_ssh_forward_handler_class(self, remote: tuple[str, int]) -> type:
-        class Handler(socketserver.BaseRequestHandler):
-            remote_address = (
-                remote  # all that is asked of it: ``process_request`` serves the client
-            )
-
-        return Handler
-
-    def _serve_forever_wrapper(self, server: Any, poll_interval: float = 0.0) -> None:
-        threading.current_thread().name = f"{self._owner.name}-listen"
-        super()._serve_forever_wrapper(server, poll_interval)
-
-    def servers(self) -> list[Any]:
-        """The listening servers: one after a good start."""
-        return list(self._server_list)
 
 
 class ListeningForward:
@@ -155,7 +56,7 @@ class ListeningForward:
         self._itself = SelfReach(clock) if same_machine and local.port == remote.port else None
         self._lock = threading.Lock()
         self._binding = threading.Lock()
-        self._tunnel: _Tunnel | None = None
+        self._listener: Listener | None = None
         self._holder = ""
         self._riding: dict[socket.socket, tuple[Link, Stream]] = {}
         self._opening: dict[socket.socket, Link] = {}
@@ -173,24 +74,21 @@ class ListeningForward:
     @property
     def address(self) -> Address:
         """Where it listens; before ``bind`` the configured address."""
-        servers = self._tunnel.servers() if self._tunnel is not None else []
+        servers = self._listener.servers() if self._listener is not None else []
         return Address(self._local.host, servers[0].local_port) if servers else self._local
 
     def bind(self) -> None:
         """See the port."""
         with self._binding:
-            if self._tunnel is not None or not self._slot.is_open():
+            if self._listener is not None or not self._slot.is_open():
                 return
             if self._itself is not None and self._itself.proved():
                 raise self._back_to_us()
-            tunnel = _Tunnel(self._local, self._remote, self)
-            with suppress(sshtunnel.BaseSSHTunnelForwarderError):
-                tunnel.start()
-            if not tunnel.servers():
-                tunnel.stop(force=True)
-                raise self._conflict(tunnel.bind_error)
+            listener = Listener(self._local, self._remote, self)
+            if not listener.listen():
+                raise self._conflict(listener.bind_error)
             self._holder = ""
-            self._tunnel = tunnel
+            self._listener = listener
 
     def facts(self) -> ForwardFacts:
         """See the port."""
@@ -198,7 +96,7 @@ class ListeningForward:
         with self._lock:
             clients = len(self._clients)
         return ForwardFacts(
-            bound=self._tunnel is not None,
+            bound=self._listener is not None,
             holder=self._holder,
             open_connections=clients,
             sent_bytes=sent,
@@ -214,11 +112,11 @@ class ListeningForward:
 
     def _stop_listening(self, limit: Deadline) -> None:
         with self._binding:
-            tunnel, self._tunnel = self._tunnel, None
-        servers = tunnel.servers() if tunnel is not None else []
-        if tunnel is not None:
+            listener, self._listener = self._listener, None
+        servers = listener.servers() if listener is not None else []
+        if listener is not None:
             with suppress(TimeoutError):
-                within(limit, f"{self.name}-stop", lambda: tunnel.stop(force=True))
+                within(limit, f"{self.name}-stop", lambda: listener.stop(force=True))
         for server in servers:
             server.server_close()
 
@@ -395,7 +293,7 @@ class ListeningForward:
         if not self._itself.ask(link, self._remote, deadline):
             return
         error = self._back_to_us()
-        if self._tunnel is not None:
+        if self._listener is not None:
             log.error("%s; to mend it: %s", error.detail, error.mend)
             self._stop_listening(deadline.at_most(_STOP_SECONDS))
         raise error
@@ -406,11 +304,3 @@ class ListeningForward:
             self._slot.await_other(link, _LOOK_SECONDS)
         else:
             self._slot.drop(link)
-
-
-def _quiet_logger() -> logging.Logger:
-    logger = logging.getLogger("watchdogd.sshtunnel")
-    if not logger.handlers:
-        logger.addHandler(logging.NullHandler())  # else sshtunnel adds one that writes to stderr
-    logger.setLevel(logging.CRITICAL)
-    return logger

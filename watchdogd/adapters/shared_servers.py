@@ -12,11 +12,12 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from weakref import WeakValueDictionary
 
 from watchdogd.adapters.crew import CREW
 from watchdogd.adapters.file_signature import Signature, signature
 from watchdogd.adapters.shared_link import Share, Trunk
+from watchdogd.adapters.ssh_door import DIALS_AT_ONCE, Door, Failure
 from watchdogd.adapters.ssh_resolve import SshPlan
 from watchdogd.core.dialing import AUTH_REST_SECONDS
 from watchdogd.core.words import Cause
@@ -26,9 +27,6 @@ from watchdogd.ports import Clock, Deadline, Link, LinkNews, SshEngine
 SESSIONS = 8
 """Of the 10 that sshd allows on a connection (``MaxSessions``): one is engine ``openssh``'s own, and one
 that was just given back may still count."""
-DIALS_AT_ONCE = 4
-"""To one address, by all logins together: sshd refuses at random from 10 that are not logged in (``MaxStartups``
-10:30:100), and others may be logging in as well. Of one login, until it was let in, one finds out for all."""
 _LOOK_SECONDS = 0.25
 """So often a login looks whether those of others leave it room."""
 CLOSE_SECONDS = 5.0
@@ -59,7 +57,7 @@ class SshServers:
         self._servers: WeakValueDictionary[tuple[SshPlan, float], SharedServer] = (
             WeakValueDictionary()
         )
-        self._doors: WeakValueDictionary[tuple[str, int, str], _Door] = WeakValueDictionary()
+        self._doors: WeakValueDictionary[tuple[str, int, str], Door] = WeakValueDictionary()
 
     def engine(
         self, plan: SshPlan, keepalive: float, weight: int, make: Callable[[], SshEngine]
@@ -71,7 +69,7 @@ class SshServers:
             if server is None:
                 files = (*plan.known_hosts, *plan.identity_files, *plan.hop_files)
                 address = (plan.host, plan.port, plan.first_hop)
-                door = self._doors.setdefault(address, _Door())
+                door = self._doors.setdefault(address, Door())
                 server = SharedServer(make(), files, self._clock, door)
                 self._servers[plan, keepalive] = server
             return SharedEngine(server, weight)
@@ -106,72 +104,23 @@ class SharedEngine:
         self.ordered = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Failure:
-    number: int
-    error: Transient | Permanent
-    at: float
-    """``boot`` clock: a night makes it old."""
-    files: tuple[Signature, ...]
-    """What the login depends on, as it was."""
-
-    def again(self, more: str = "", *, reached: bool | None = None) -> Transient | Permanent:
-        """For another target: an error that was raised belongs to its own thread. ``more``: behind its detail;
-        ``reached``: instead of its own."""
-        one, told = self.error, self.error.detail + more
-        at_sshd = one.reached if reached is None else reached
-        return type(one)(one.cause, told, phase=one.phase, mend=one.mend, reached=at_sshd)
-
-
-class _Door:
-    """One address: to its sshd and its fail2ban all that knock from here are one."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._knocking = 0
-        self._refused: WeakKeyDictionary[SharedServer, tuple[_Failure, ...]] = WeakKeyDictionary()
-
-    def knock(self) -> bool:
-        """May one more dial begin? Then ``entered`` is to be called at its end."""
-        with self._lock:
-            free = self._knocking < DIALS_AT_ONCE
-            self._knocking += free
-            return free
-
-    def entered(self) -> None:
-        """A dial ended, with or without a link."""
-        with self._lock:
-            self._knocking -= 1
-
-    def note(self, server: SharedServer, refused: tuple[_Failure, ...]) -> None:
-        """These of that server's logins were refused, and none let in since."""
-        with self._lock:
-            self._refused[server] = refused
-
-    def others(self, server: SharedServer, since: float) -> int:
-        """How many of all others' were refused since then (``boot`` clock)."""
-        with self._lock:
-            kept = [refused for one, refused in self._refused.items() if one is not server]
-        return sum(one.at >= since for refused in kept for one in refused)
-
-
 class SharedServer:
     """The connections to one server, for targets with the same settings."""
 
     def __init__(
-        self, engine: SshEngine, files: tuple[str, ...], clock: Clock, door: _Door | None = None
+        self, engine: SshEngine, files: tuple[str, ...], clock: Clock, door: Door | None = None
     ) -> None:
         """``files``: whose change may make a refused login work; ``door``: of other logins to that address."""
         self._engine = engine
-        self._door = door or _Door()
+        self._door = door or Door()
         self._files = files
         self._clock = clock
         self._changed = threading.Condition()
         self._numbers = itertools.count(1)
         self._trunks: list[Trunk] = []
         self._flying = 0
-        self._failure: _Failure | None = None
-        self._refused: tuple[_Failure, ...] = ()
+        self._failure: Failure | None = None
+        self._refused: tuple[Failure, ...] = ()
         """Logins since the last that was let in."""
         self._started_over: tuple[float, ...] = ()
         """``boot`` clock."""
@@ -273,7 +222,7 @@ class SharedServer:
         if len(refused := self._refused_as_now(files)) >= self._may_be_refused():
             raise refused[-1].again(_NOT_ASKED, reached=False)  # sshd counts nothing of it
 
-    def _is_news(self, failure: _Failure, me: SharedEngine, began: float) -> bool:
+    def _is_news(self, failure: Failure, me: SharedEngine, began: float) -> bool:
         """A refused host key is told only to who waited for that very dial: whoever asks later may be in another
         network."""
         if me.told >= failure.number:
@@ -288,7 +237,7 @@ class SharedServer:
         since = self._clock.boot() - REFUSED_REST_SECONDS
         return max(1, REFUSED_LOGINS - self._door.others(self, since))
 
-    def _refused_as_now(self, files: tuple[Signature, ...]) -> tuple[_Failure, ...]:
+    def _refused_as_now(self, files: tuple[Signature, ...]) -> tuple[Failure, ...]:
         """With the same keys, and not rested from."""
         same = tuple(one for one in self._refused if one.files == files)
         rested = not same or self._clock.boot() - same[-1].at >= REFUSED_REST_SECONDS
@@ -307,7 +256,7 @@ class SharedServer:
             link = self._engine.dial(deadline, _TrunkNews(self, share.trunk))
         except (Transient, Permanent) as error:
             number, now = next(self._numbers), self._clock.boot()
-            failure = _Failure(number=number, error=error, at=now, files=files)
+            failure = Failure(number=number, error=error, at=now, files=files)
             self._failed(share.trunk, None if short and deadline.passed() else failure)
             me.told = number
             raise
@@ -332,7 +281,7 @@ class SharedServer:
             if not share.trunk.silent:  # it spoke meanwhile, and that may have been told first
                 share.news.speaking()
 
-    def _failed(self, trunk: Trunk, failure: _Failure | None) -> None:
+    def _failed(self, trunk: Trunk, failure: Failure | None) -> None:
         with self._changed:
             self._landed()
             self._end(trunk)
