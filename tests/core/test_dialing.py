@@ -70,6 +70,13 @@ def test_links_that_end_at_once_are_made_again_soon_and_then_once_a_minute() -> 
     assert max(waits) <= dialing.CAP_SECONDS
 
 
+@pytest.mark.parametrize(("lived", "attempt"), [(29.0, 7), (30.0, 0)])
+def test_what_is_lost_after_a_link_that_lived_is_another_fault(lived: float, attempt: int) -> None:
+    known = replace(dialing.link_up(Dialing(), LinkUp(number=1), at(0.0)), attempt=7)
+    known = dialing.link_lost(known, LinkLost(number=1), at(lived))
+    assert (known.attempt, known.next_at) == (attempt, lived)
+
+
 def test_ten_minutes_later_it_is_forgotten() -> None:
     known, last = stalled(dialing.CROWDED_DIALS + 1)
     later = last + dialing.FORGET_SECONDS

@@ -67,6 +67,14 @@ def test_commands_are_told_with_the_configuration_that_it_was_asked_with(printed
     assert " watchdogd --config '/my w.toml' heal a100 --remedy restart_container (" in text
 
 
+def test_what_is_done_about_a_link_is_told_before_the_fault_is_confirmed(printed: Printed) -> None:
+    world = healthy(dial_seconds=25.0).freeze_link()
+    assert world.state.verdict.cause is None
+    text = printed(world)
+    assert "why: the SSH link is silent (link_lost); it is being dialed" in text
+    assert "by itself: yes: it is dialed again and again" in text
+
+
 def test_what_was_seen_once_has_no_length_yet(printed: Printed) -> None:
     world = hung(200)  # its cause changes: the next one is counted anew
     streak = replace(world.state.streak, fails=1, observed_seconds=0.0)

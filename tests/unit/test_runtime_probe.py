@@ -302,17 +302,17 @@ class TestThroughTheTunnel:
         assert jupyter.asked == []
 
     @pytest.mark.parametrize(
-        ("words", "outcome", "cause"),
+        ("words", "outcome", "cause", "mend"),
         [
-            ("8f", Outcome.UNKNOWN, None),
-            ("8f sshd_down", Outcome.UNKNOWN, None),
-            ("8f runtime_refused", Outcome.FAIL, Cause.RUNTIME_REFUSED),
-            ("8f forward_denied", Outcome.FAIL, Cause.FORWARD_DENIED),
-            ("8f forward_stalled", Outcome.FAIL, Cause.FORWARD_STALLED),
+            ("8f", Outcome.UNKNOWN, None, ""),
+            ("8f sshd_down", Outcome.UNKNOWN, None, ""),
+            ("8f runtime_refused", Outcome.FAIL, Cause.RUNTIME_REFUSED, ""),
+            ("8f forward_denied", Outcome.FAIL, Cause.FORWARD_DENIED, "AllowTcpForwarding yes"),
+            ("8f forward_stalled", Outcome.FAIL, Cause.FORWARD_STALLED, ""),
         ],
     )
     def test_our_own_forwards_answer_is_not_the_runtimes(
-        self, clock: FakeClock, words: str, outcome: Outcome, cause: Cause | None
+        self, clock: FakeClock, words: str, outcome: Outcome, cause: Cause | None, mend: str
     ) -> None:
         jupyter = Jupyter("a" * 48)
         jupyter.override = HttpAnswer(
@@ -320,6 +320,8 @@ class TestThroughTheTunnel:
         )
         found = seen(runtime_tunnel, reach_with(clock, http=jupyter))
         assert (found.outcome, found.cause) == (outcome, cause)
+        assert mend in found.mend
+        assert bool(mend) == bool(found.mend)
 
     @pytest.mark.parametrize("what", ["lost", "replaced", "silent", "mute"])
     def test_a_link_that_fails_meanwhile_takes_the_blame_off_the_runtime(

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from watchdogd.adapters.tokens import TokenFile
 from watchdogd.control import StatusAnswers
+from watchdogd.control.status import _link
 from watchdogd.core.commands import StateChanged
 from watchdogd.core.events import LinkLost
 from watchdogd.core.link import Dialing
@@ -298,6 +300,14 @@ def test_what_cannot_be_answered_has_a_code(request_: dict[str, object], code: s
 
 def test_the_only_target_needs_no_name() -> None:
     assert "url" in answers(VIEW, {"a": KnownToken("x")}, "a")({"verb": "url"})
+
+
+@pytest.mark.parametrize(("silent", "seconds"), [(False, 60.0), (True, 8.0)])
+def test_a_link_is_up_or_silent_since_it_is_that(silent: bool, seconds: float) -> None:
+    run, wall = StillClock().run(), StillClock().wall()
+    known = Dialing(up=1, silent=silent, up_since=run - 60.0, lost_at=run - 8.0 if silent else None)
+    link = _link(TargetState(dialing=known), run, wall)
+    assert datetime.fromisoformat(str(link["since"])).timestamp() == pytest.approx(wall - seconds)
 
 
 def test_no_next_dial_at_all_is_no_number_that_json_lacks() -> None:

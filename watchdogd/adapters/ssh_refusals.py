@@ -8,6 +8,7 @@ import shlex
 from watchdogd.adapters.ssh_resolve import SshPlan
 from watchdogd.core.words import Cause
 from watchdogd.errors import Permanent, Transient
+from watchdogd.ports import FORWARD_MEND
 from watchdogd.settings import Address
 
 OWN_SHORTAGE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
@@ -27,7 +28,10 @@ def refused_login(plan: SshPlan, told: str, shown: str) -> Permanent:
     """``shown``: the key that was refused; its file, if it has one, stands first."""
     file = shown.partition(" (")[0]
     key = f"-i {shlex.quote(file)}.pub " if file.startswith("/") else ""
-    return Permanent(Cause.AUTH, told, phase="auth", mend=copy_key(plan, key), reached=True)
+    other = "if another login is meant, set ssh.user or ssh.identity_file"
+    return Permanent(
+        Cause.AUTH, f"{told}; {other}", phase="auth", mend=copy_key(plan, key), reached=True
+    )
 
 
 def copy_key(plan: SshPlan, key: str = "") -> str:
@@ -69,7 +73,7 @@ def forward_denied(to: Address, why: str) -> Permanent:
         Cause.FORWARD_DENIED,
         f"sshd does not allow a forward to {to}: {why}",
         phase="open",
-        mend="set `AllowTcpForwarding yes` (and PermitOpen) for this user in sshd_config",
+        mend=FORWARD_MEND,
         reached=True,
     )
 

@@ -75,8 +75,7 @@ def _lines(target: Mapping[str, Any], now: float) -> None:
     for text in (target.get("detail"), _person(target), _observing(target), resumed(target)):
         if text:
             output.wrapped(str(text), 2)
-    if target.get("mend"):
-        output.wrapped(f"to mend it: {target['mend']}", 2)
+    output.mend(str(target.get("mend") or ""))
     _hindsight(target)
 
 

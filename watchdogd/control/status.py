@@ -297,7 +297,7 @@ def _remedy(state: TargetState, run: float) -> dict[str, object] | None:
 def _link(state: TargetState, run: float, wall: float) -> dict[str, object]:
     dialing = state.dialing
     up = dialing.up is not None
-    begun = dialing.up_since if up else dialing.lost_at
+    begun = dialing.up_since if up and not dialing.silent else dialing.lost_at
     # No next dial at all (infinity, which JSON does not know) is told by ``stopped_by`` alone.
     waits = not up and dialing.dialing is None and run < dialing.next_at < float("inf")
     return {

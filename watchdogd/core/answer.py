@@ -17,7 +17,6 @@ from watchdogd.core.unaided import unaided
 from watchdogd.core.ways import PAUSE, Way, Work, anew, resume, ways
 from watchdogd.core.words import Cause, Phase, Refusal, Remedy
 
-MEND = "mend that as told here, or set ssh.user or ssh.identity_file if another login is meant"
 KEY = "have the server accept this laptop's key, or name another in ssh.identity_file"
 WORTH_A_COMMAND_SECONDS = 10.0
 """Sooner than a person types."""
@@ -48,14 +47,14 @@ def answer(
     if state.pause is not None:
         return _paused(state, policy, env)
     if state.verdict.cause is None:
-        return _no_cause(state)
+        return _dials(state, env) if _dialed_by_itself(state) else _no_cause(state)
     if not rungs:
         return _no_remedy(state)
     rung = main(rungs)
     if rung.refusal is None and state.phase is not Phase.SUSPECT:
         return _next(rung, policy)
     if rung.remedy is Remedy.RECONNECT and _dialed_by_itself(state):
-        return _dials(rung, state, env)
+        return _dials(state, env)
     if rung.remedy is Remedy.RECONNECT and state.dialing.stopped_by is Cause.AUTH:
         return _refused(rung, state, env)
     return _held(rung, state, policy, work)
@@ -104,14 +103,14 @@ def _refused(rung: Rung, state: TargetState, env: Env) -> Answer:
     return Answer(
         says=f"there is no SSH link ({why}); the next dial is in {wait}",
         then=f"not before a key is accepted: it is tried again in {wait}, and after three refusals every "
-        f"{length(AUTH_REST_SECONDS)}",
-        yours=f"{MEND if known.failure_mend else KEY}; then have it dialed at once",
+        f"{length(AUTH_REST_SECONDS)}; at once if its file here changes",
+        yours=f"{'mend that as told here' if known.failure_mend else KEY}; then have it dialed at once",
         ways=(Way(does="dials now, and ends nothing", verb="heal", remedy=rung.remedy),),
         remedy=rung.remedy,
     )
 
 
-def _dials(rung: Rung, state: TargetState, env: Env) -> Answer:
+def _dials(state: TargetState, env: Env) -> Answer:
     """No link, and no person is needed for the next dial: its time is the dial's own, not the remedy's."""
     known, wait = state.dialing, state.dialing.next_at - env.run
     why = known.failure_detail or f"{known.failure or known.lost_cause or Cause.LINK_LOST}"
@@ -123,13 +122,13 @@ def _dials(rung: Rung, state: TargetState, env: Env) -> Answer:
     offered = (
         due and wait >= WORTH_A_COMMAND_SECONDS and known.failure is not Cause.SSHD_REJECTS
     )  # whoever closes the door counts who knocks
-    now = Way(does="dials now", verb="heal", remedy=rung.remedy)
+    now = Way(does="dials now", verb="heal", remedy=Remedy.RECONNECT)
     return Answer(
         says=f"{link} ({why}); {soon}{tries}",
         then="yes: it is dialed again and again, until the server lets it in",
         yours=lasts,
         ways=(now,) if offered else (),
-        remedy=rung.remedy,
+        remedy=Remedy.RECONNECT,
     )
 
 

@@ -22,8 +22,11 @@ YOUNG_SECONDS, YOUNG_CAP_SECONDS = 300.0, 10.0
 10 s: it costs the server nothing. Five or six in half a minute stay below what firewalls allow (ufw: 6)."""
 STEADY_LINK_SECONDS = 10.0
 """A link that lived so long and is lost is replaced at once; a shorter one counts as a failure."""
+SETTLED_LINK_SECONDS = 30.0
+"""A link that lived so long resets the back-off: what is lost after it is another fault. Who lets in and ends later
+than that is asked no more often for it, and what sshd punishes is counted apart."""
 FORGET_SECONDS = 600.0
-"""A link that lived so long resets the back-off; dials are counted over as long."""
+"""Dials are counted over so long."""
 OFFLINE_LOOK_SECONDS = 5.0
 LOCAL_LOOK_SECONDS = 60.0
 """A missing key or a locked agent is looked at again; no packet leaves the laptop."""
@@ -115,7 +118,7 @@ def _after_loss(dialing: Dialing, env: Env) -> Dialing:
     if refused and dialing.next_at > env.run:
         return dialing  # a dial beside this link was refused: its pause is not cut short by a stall
     lived = env.run - dialing.up_since
-    if lived >= FORGET_SECONDS:
+    if lived >= SETTLED_LINK_SECONDS:
         return replace(dialing, attempt=0, next_at=env.run)
     if lived >= STEADY_LINK_SECONDS:
         return replace(dialing, next_at=env.run)

@@ -9,6 +9,7 @@ from watchdogd.ports.clock import (
     Deadline,
 )
 from watchdogd.ports.link import (
+    FORWARD_MEND,
     HOLDER_RUNTIME,
     HOLDER_SYSTEM,
     Completed,
@@ -66,6 +67,7 @@ from watchdogd.ports.server import (
 )
 
 __all__ = [
+    "FORWARD_MEND",
     "HOLDER_RUNTIME",
     "HOLDER_SYSTEM",
     "OWN_ANSWER_HEADER",

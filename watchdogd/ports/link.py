@@ -17,6 +17,12 @@ HOLDER_RUNTIME = (
 )
 
 
+FORWARD_MEND = (
+    "set `AllowTcpForwarding yes` (and PermitOpen) for this user in the server's sshd_config"
+)
+"""What a person can do about a server that opens no forward."""
+
+
 def port_mend(holder: str, target: str) -> str:
     """What a person can do about a local port that ``holder`` keeps from that target."""
     other = f"set another port in targets.{target}.forward.local"

@@ -16,6 +16,7 @@ from watchdogd.core.model import Observation
 from watchdogd.core.words import Cause, Kind, Layer, Outcome, ProbeName, Vantage
 from watchdogd.errors import Permanent, Transient, one_line
 from watchdogd.ports import (
+    FORWARD_MEND,
     OWN_ANSWER_HEADER,
     Deadline,
     EngineRefused,
@@ -163,7 +164,10 @@ def _told_by_forward(answer: HttpAnswer) -> Finding:
     cause = _TOLD_BY_FORWARD.get(words[-1]) if words else None
     if cause is None:
         return Finding(Outcome.UNKNOWN, detail="our own forward answered in the runtime's place")
-    return Finding(Outcome.FAIL, cause, f"the server does not open the forward: {cause.value}")
+    mend = FORWARD_MEND if cause is Cause.FORWARD_DENIED else ""
+    return Finding(
+        Outcome.FAIL, cause, f"the server does not open the forward: {cause.value}", mend
+    )
 
 
 def _object(answer: HttpAnswer, key: str) -> Mapping[str, object] | None:
