@@ -75,6 +75,11 @@ def test_what_is_done_about_a_link_is_told_before_the_fault_is_confirmed(printed
     assert "by itself: yes: it is dialed again and again" in text
 
 
+def test_the_first_dial_is_told_as_no_loss(printed: Printed) -> None:
+    world = World(dial_seconds=25.0).start()
+    assert "why: there is no SSH link; it is being dialed" in printed(world)
+
+
 def test_what_was_seen_once_has_no_length_yet(printed: Printed) -> None:
     world = hung(200)  # its cause changes: the next one is counted anew
     streak = replace(world.state.streak, fails=1, observed_seconds=0.0)

@@ -128,7 +128,7 @@ def test_a_resolver_that_hangs_is_left_at_once() -> None:
 
     def job() -> int:
         attempt.give_up()
-        assert may_end.wait(20)
+        may_end.wait(5)  # sooner than the deadline: who waits for this gets an answer
         return 7
 
     def told(value: int) -> None:

@@ -229,7 +229,8 @@ def _signature(path: Path) -> Signature:
 
 
 def _hash(path: Path) -> str:
-    """Of the content, and of who may read it, as ssh uses no key that others may read; empty if it cannot be read, or is a pipe or device, which may have no end."""
+    """Of the content, and of who may read it, as ssh uses no key that others may read; empty if it cannot be read,
+    or is a pipe or device, which may have no end."""
     try:
         if not path.is_file():
             return ""

@@ -49,8 +49,7 @@ class LinkSocket:
         """Who waits on it is woken, and finds it ended; it is closed by its owner. Never raises, never waits."""
         with self._lock:
             if not self._closed:
-                with suppress(OSError):
-                    self._connection.shutdown(socket.SHUT_RDWR)
+                self._wake()
 
     def close(self) -> None:
         """Both ways end now. Never raises, never waits."""
@@ -58,9 +57,12 @@ class LinkSocket:
             if self._closed:
                 return
             self._closed = True
-            with suppress(OSError):  # a thread that reads is not woken by a mere close
-                self._connection.shutdown(socket.SHUT_RDWR)
+            self._wake()  # a mere close would not
             self._give_back()
+
+    def _wake(self) -> None:
+        with suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)
 
     def _enter(self) -> None:
         with self._lock:

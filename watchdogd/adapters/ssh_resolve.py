@@ -112,9 +112,8 @@ def resolve(settings: SshSettings, deadline: Deadline) -> SshPlan:
 def ask_ssh(argv: Sequence[str], deadline: Deadline) -> Options | None:
     """What ``ssh -G`` prints; ``None`` without an ``ssh`` program. Raises as ``resolve``."""
     limit = deadline.at_most(_LIMIT_SECONDS).remaining()
-    with (
-        _scratch() as stderr
-    ):  # a pipe's other end may be held for ever by what a `Match exec` leaves running
+    # Not a pipe: what a `Match exec` leaves running may hold its other end for ever.
+    with _scratch() as stderr:
         try:
             done = subprocess.run(
                 argv,

@@ -113,7 +113,9 @@ def _refused(rung: Rung, state: TargetState, env: Env) -> Answer:
 def _dials(state: TargetState, env: Env) -> Answer:
     """No link, and no person is needed for the next dial: its time is the dial's own, not the remedy's."""
     known, wait = state.dialing, state.dialing.next_at - env.run
-    why = known.failure_detail or f"{known.failure or known.lost_cause or Cause.LINK_LOST}"
+    why = (
+        known.failure_detail or known.failure or known.lost_cause
+    )  # none before the first dial has ended
     tries = f", after {known.attempt} in vain" if known.attempt > 1 else ""
     due = known.dialing is None and wait >= 1
     soon = f"the next dial is in {length(wait)}" if due else "it is being dialed"
@@ -124,7 +126,7 @@ def _dials(state: TargetState, env: Env) -> Answer:
     )  # whoever closes the door counts who knocks
     now = Way(does="dials now", verb="heal", remedy=Remedy.RECONNECT)
     return Answer(
-        says=f"{link} ({why}); {soon}{tries}",
+        says=f"{link}{f' ({why})' if why else ''}; {soon}{tries}",
         then="yes: it is dialed again and again, until the server lets it in",
         yours=lasts,
         ways=(now,) if offered else (),
